@@ -1,0 +1,95 @@
+# The two commands of the README are `make demo` and `make check`; `make help` lists the rest.
+# Each target installs what it needs and is missing, with apt or dnf, as root or through sudo.
+
+PYTHON ?= /usr/bin/python3
+PREFIX ?= /usr
+DESTDIR ?=
+VENV = .venv
+BIN = $(VENV)/bin
+SCRIPTS = .ci/packages .ci/run tests/real/run tests/interpreters
+
+# glibc's and musl's NULL is a pointer, as sentinels need it to be.
+CPPCHECK_SUPPRESS = --suppress=varFuncNullUB
+
+.PHONY: help demo check lint test test-real test-asan test-interpreters bench shim install clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: shim $(VENV)/.run ## show the main job on libvirt's test driver
+	$(BIN)/python docs/demo/demo.py
+
+check: lint test test-asan test-interpreters test-real demo ## lint and test everything that this machine can run
+	@echo "make check: all passed"
+
+shim: $(VENV)/.packages ## build shim/hook-shim
+	@$(MAKE) --no-print-directory -C shim
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability $(CPPCHECK_SUPPRESS) shim
+	shellcheck $(SCRIPTS)
+
+test: shim $(VENV)/.test
+	$(BIN)/pytest tests/unit tests/shim
+
+test-asan: $(VENV)/.test
+	$(MAKE) --no-print-directory -C shim asan
+	HOOK_SHIM=$(CURDIR)/shim/hook-shim.asan $(BIN)/pytest -q -m "not release_binary" tests/shim
+
+test-interpreters: $(VENV)/.test
+	tests/interpreters
+
+test-real: shim $(VENV)/.test
+	tests/real/run $(BIN)/pytest tests/real # in namespaces of its own, where it finds and leaves nothing
+
+bench: shim $(VENV)/.test ## measure, and compare with the bars
+	$(BIN)/python -m tests.bench
+
+# Bootstrapping. The distribution's lxml, libvirt, systemd and msgpack are what a host runs with, so the venv sees them.
+
+$(VENV)/.packages: .ci/packages
+	.ci/packages run
+	$(PYTHON) -m venv --system-site-packages $(VENV)
+	touch $@
+
+$(VENV)/.run: pyproject.toml $(VENV)/.packages
+	$(BIN)/pip install --quiet --disable-pip-version-check 'setuptools>=64' # EL9's can't read pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	touch $@
+
+$(VENV)/.test: tests/requirements.txt $(VENV)/.run
+	.ci/packages test
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	touch $@
+
+# Not pip: EL9's setuptools can't read pyproject.toml, and an installed host needs no more than the files.
+SITE = $(DESTDIR)$(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/vdsm_hookd
+EVENTS = before_device_create before_nic_hotplug before_update_device before_device_migrate_destination
+
+install: shim ## put all files where a host has them, below DESTDIR
+	install -d $(SITE)/hooks $(DESTDIR)/etc/vdsm-hookd/vdsm-hookd.conf.d
+	install -m 644 daemon/vdsm_hookd/*.py $(SITE)
+	install -m 644 hooks/*.py $(SITE)/hooks
+	install -D -m 755 shim/hook-shim $(DESTDIR)$(PREFIX)/libexec/vdsm-hookd/hook-shim
+	install -m 644 conf/vdsm-hookd.conf $(DESTDIR)/etc/vdsm-hookd
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system systemd/*.service systemd/*.socket
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system-preset systemd/85-vdsm-hookd.preset
+	install -D -m 644 systemd/vdsm-hookd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/vdsm-hookd.conf
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vdsm-hookd README.md CHANGELOG.md docs/protocol.md
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
+	printf '#!%s -I\nimport sys\nfrom vdsm_hookd.daemon import main\nsys.exit(main())\n' $(PYTHON) \
+		> $(DESTDIR)$(PREFIX)/sbin/vdsm-hookd
+	printf '#!%s -I\nimport sys\nfrom vdsm_hookd.hookctl import main\nsys.exit(main())\n' $(PYTHON) \
+		> $(DESTDIR)$(PREFIX)/bin/hookctl
+	chmod 755 $(DESTDIR)$(PREFIX)/sbin/vdsm-hookd $(DESTDIR)$(PREFIX)/bin/hookctl
+	for event in $(EVENTS); do \
+		install -d $(DESTDIR)$(PREFIX)/libexec/vdsm/hooks/$$event && \
+		ln -sfn $(PREFIX)/libexec/vdsm-hookd/hook-shim $(DESTDIR)$(PREFIX)/libexec/vdsm/hooks/$$event/50_extnet || exit; \
+	done
+
+clean:
+	$(MAKE) -C shim clean
+	rm -rf $(VENV) .venv-* build .cache daemon/*.egg-info
