@@ -1,0 +1,145 @@
+"""vdsm-hookd: start, serve, stop."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+from vdsm_hookd import __version__, cli, config, journal, registry, server, systemd
+from vdsm_hookd.config import Config
+from vdsm_hookd.decision import Policy
+from vdsm_hookd.ini import ConfigError, Entry, Origin
+from vdsm_hookd.server import Server
+from vdsm_hookd.service import Service
+
+FIRST_SYNC_TIMEOUT = 1.0
+"""Seconds that the start waits for libvirt: READY comes without it too, for requests that do not need it."""
+STATUS_INTERVAL = 10.0
+_SWITCH_INTERVAL = 0.0005
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the daemon; returns its exit status."""
+    arguments = _parse(argv)
+    hooks = registry.load()
+
+    def load() -> tuple[Config, Policy]:
+        loaded = config.load(arguments.config, registry.sections(hooks), _overrides(arguments))
+        return loaded, registry.policy(hooks, loaded)
+
+    journal.set_up()
+    loop = Server()
+    try:
+        if arguments.check_config or arguments.show_config:
+            loaded, _policy = load()
+            print(config.show(loaded) if arguments.show_config else f"{arguments.config}: the configuration is good")
+            return cli.OK
+        return _serve(Service(load, loop), loop)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return cli.EX_DATAERR
+    except OSError as error:
+        print(f"vdsm-hookd: {error.strerror}", file=sys.stderr)
+        return cli.EX_OSERR
+
+
+def _serve(service: Service, loop: Server) -> int:
+    # The watch's thread parses XML now and then; a request must not wait 5 ms, Python's default, for its turn.
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    sockets, own_paths = _sockets(service.config)
+    service.watch.start()
+    for name, sock in sockets.items():
+        loop.add(service.listener(name, sock))
+    _handle_signals(service, loop)
+    service.watch.wait_synced(FIRST_SYNC_TIMEOUT)
+    gc.freeze()  # all that is here stays: the collector need not walk it again under a request
+    _keep_alive(service, loop)
+    systemd.notify_ready(service.summary())
+    journal.log.info(
+        "vdsm-hookd %s serves %s: %s",
+        __version__,
+        ", ".join(sock.getsockname() for sock in sockets.values()),
+        service.summary(),
+    )
+    loop.run()
+    for path in own_paths:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    loop.close()
+    return cli.OK
+
+
+def _sockets(loaded: Config) -> tuple[dict[str, socket.socket], list[str]]:
+    """The listening sockets by name, systemd's or our own, and the paths of our own ones."""
+    sockets = systemd.take_sockets(os.environ)
+    own_paths = []
+    for name, path in (("hook", loaded.daemon.hook_socket), ("control", loaded.daemon.control_socket)):
+        if name not in sockets:
+            sockets[name] = server.bind(path, 0o600)
+            own_paths.append(path)
+    return sockets, own_paths
+
+
+def _handle_signals(service: Service, loop: Server) -> None:
+    def stop() -> None:
+        systemd.notify_stopping()
+        loop.stop()
+
+    def reload() -> None:
+        with contextlib.suppress(ConfigError):  # it is in the journal, and the old configuration serves on
+            service.reload()
+
+    # A signal may come between any two steps of the loop, so it only leaves a call for the loop to make.
+    signal.set_wakeup_fd(loop.wakeup_fd, warn_on_full_buffer=False)
+    calls = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}
+    for number in calls:
+        signal.signal(number, lambda signum, frame: loop.call_threadsafe(calls[signal.Signals(signum)]))
+
+
+def _keep_alive(service: Service, loop: Server) -> None:
+    """Ping the watchdog from the loop that answers requests: if it hangs, the daemon is no use."""
+    interval = systemd.watchdog_interval(os.environ) or STATUS_INTERVAL
+
+    def ping() -> None:
+        systemd.notify_alive(service.summary())
+        loop.call_later(interval, ping)
+
+    ping()
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = cli.Parser(prog="vdsm-hookd", description="Rewrites VM definitions for vdsm's hooks.")
+    parser.add_argument(
+        "--config", metavar="FILE", default=config.DEFAULT_FILE, help="the configuration (default: %(default)s)"
+    )
+    parser.add_argument("--libvirt-uri", metavar="URI", help="wins over [libvirt] uri")
+    parser.add_argument("--hook-socket", metavar="PATH", help="wins over [daemon] hook_socket")
+    parser.add_argument("--control-socket", metavar="PATH", help="wins over [daemon] control_socket")
+    parser.add_argument(
+        "--show-config", action="store_true", help="print the effective configuration with its sources, and exit"
+    )
+    parser.add_argument(
+        "--check-config", action="store_true", help="exit 65 with file, line and reason if the configuration is bad"
+    )
+    parser.add_argument("--version", action="version", version=f"vdsm-hookd {__version__}")
+    return parser.parse_args(argv)
+
+
+def _overrides(arguments: argparse.Namespace) -> list[Entry]:
+    given = [
+        ("libvirt", "uri", "--libvirt-uri", arguments.libvirt_uri),
+        ("daemon", "hook_socket", "--hook-socket", arguments.hook_socket),
+        ("daemon", "control_socket", "--control-socket", arguments.control_socket),
+    ]
+    return [Entry(section, key, value, Origin(flag, 0)) for section, key, flag, value in given if value is not None]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

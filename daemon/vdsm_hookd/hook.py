@@ -1,0 +1,114 @@
+"""The API that a hook is written against: `Hook` declares it, `Call` is one call of it, `Refusal` says no.
+
+A hook is a pure function of its call. What it may change is the document; what it wants an operator to know it notes;
+what it can't do it refuses. It never reads files, the environment, the clock or libvirt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+from lxml import etree
+
+from vdsm_hookd.networks import NetworkView
+from vdsm_hookd.options import NoOptions
+
+MAX_QUOTED = 64
+"""Characters of an untrusted value that a message shows."""
+
+
+class Refusal(Exception):
+    """This call can't be served: the hook says why, and what to do.
+
+    `code` is one of CONTRACT's words, `what` a clause that says what is wrong, `remedy` a clause in the imperative;
+    both are one line and hold untrusted values only through `quote`. `network` is the libvirt network it is about:
+    where the state of a network is the reason (`network-missing`, `network-inactive`, `portgroup-missing`), libvirt
+    itself is asked about it before the refusal stands.
+    """
+
+    def __init__(self, code: str, what: str, remedy: str, network: str = "") -> None:
+        super().__init__(f"{code}: {what}: {remedy}")
+        self.code = code
+        self.what = what
+        self.remedy = remedy
+        self.network = network
+
+
+@dataclass
+class Call:
+    """One call of a hook. `document` is the root element and may be changed in place."""
+
+    event: str
+    properties: Mapping[str, bytes]
+    document: etree._Element
+    networks: NetworkView
+    options: Any
+    network: str = ""
+    """The libvirt network that the call turned out to be about, for the records."""
+    unsure: bool = False
+    """Whether the answer stands on that network's being absent or inactive, so that libvirt itself should be asked
+    first."""
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Tell the operator something about an answer that stands."""
+        self.notes.append(text)
+
+
+Rewrite = Callable[[Call], bool]
+"""Serves one event: changes `call.document` in place and returns whether it changed anything, or raises Refusal."""
+
+
+@dataclass(frozen=True)
+class Hook:
+    """What a hook is: its name (the file name in vdsm's hook directory without `50_`), the properties that wake it, the
+    events that it serves, and the dataclass of its section in the configuration."""
+
+    name: str
+    properties: tuple[str, ...]
+    events: Mapping[str, Rewrite]
+    options: type = NoOptions
+
+
+def quote(value: str | bytes) -> str:
+    """An untrusted value for a one-line message: quoted, printable ASCII as it is, all else escaped, cut when long."""
+    if isinstance(value, bytes):
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            text = value.decode("latin-1")
+    else:
+        text = value
+    shown = text[:MAX_QUOTED].encode("unicode_escape").decode("ascii").replace("'", "\\'")
+    return f"'{shown}'" + ("..." if len(text) > MAX_QUOTED else "")
+
+
+# Unicode's control characters (Cc), and what XML can't carry at all: surrogates and two noncharacters.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def text_property(call: Call, name: str, max_bytes: int) -> str:
+    """The property as text without surrounding blanks. Raises Refusal `bad-property` where it is empty, too long, no
+    UTF-8, or holds a control character or one that XML can't carry."""
+    raw = call.properties[name]
+
+    try:
+        text = raw.decode("utf-8").strip(" \t")
+    except UnicodeDecodeError as error:
+        raise bad_property(call, name, f"is not UTF-8 at byte {error.start}") from None
+    if not text:
+        raise bad_property(call, name, "is empty")
+    if len(text.encode()) > max_bytes:
+        raise bad_property(call, name, f"is longer than {max_bytes} bytes")
+    if _UNFIT.search(text):
+        raise bad_property(call, name, "holds a control character")
+    return text
+
+
+def bad_property(call: Call, name: str, reason: str) -> Refusal:
+    """The refusal of a property's value: `reason` goes on after the quoted value."""
+    what = f"{name}={quote(call.properties[name])} {reason}"
+    return Refusal("bad-property", what, f"correct {name} in the vNIC profile or the VM")

@@ -1,0 +1,111 @@
+"""Typed options: a section of the configuration is a frozen dataclass whose fields are made by `option`."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import re
+from collections.abc import Mapping
+from typing import Any, Callable, TypeVar
+
+from vdsm_hookd.ini import DEFAULT, ConfigError, Entry, Problem
+
+T = TypeVar("T")
+Section = TypeVar("Section")
+
+
+def option(default: str, parse: Callable[[str], T], doc: str) -> T:
+    """Declare one option: the default as it would stand in the file, its parser, and one line for people.
+
+    The parser raises ValueError with a reason that can stand behind `key = value: `.
+    """
+    metadata = {"parse": parse, "default": default, "doc": doc}
+    field: T = dataclasses.field(default=parse(default), metadata=metadata)
+    return field
+
+
+@dataclasses.dataclass(frozen=True)
+class NoOptions:
+    """The section of a hook that has nothing to set."""
+
+
+def read_section(section: type[Section], entries: Mapping[str, Entry]) -> Section:
+    """Build one section from its entries by key. Raises ConfigError with every unknown key and every bad value."""
+    fields = {field.name: field for field in dataclasses.fields(section)}  # type: ignore[arg-type]
+    problems, values = [], {}
+    for key, entry in entries.items():
+        if key not in fields:
+            known = ", ".join(fields) or "none"
+            problems.append(Problem(entry.origin, f"[{entry.section}] has no option {key!r} (it has: {known})"))
+            continue
+        try:
+            values[key] = fields[key].metadata["parse"](entry.value)
+        except ValueError as error:
+            problems.append(Problem(entry.origin, f"[{entry.section}] {key} = {entry.value}: {error}"))
+    if problems:
+        raise ConfigError(problems)
+    return section(**values)
+
+
+def defaults(name: str, section: type) -> dict[str, Entry]:
+    """The entries that a section has when no file says anything."""
+    fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(section)
+    return {field.name: Entry(name, field.name, field.metadata["default"], DEFAULT) for field in fields}
+
+
+def text(value: str) -> str:
+    """Any text but the empty one."""
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def duration(value: str) -> float:
+    """A time such as `10s`, `80ms`, `5min`; a bare number means seconds. More than 0, at most a day. In seconds."""
+    units = {"ms": 0.001, "": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|)", value)
+    if not match:
+        raise ValueError("must be a time such as 10s, 80ms or 5min")
+    seconds = float(match[1]) * units[match[2]]
+    if not 0 < seconds <= 86400:
+        raise ValueError("must be more than 0 and at most 24h")
+    return seconds
+
+
+def choice(*allowed: str) -> Callable[[str], str]:
+    """One of the given words."""
+
+    def parse(value: str) -> str:
+        if value not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return value
+
+    return parse
+
+
+def words(value: str) -> tuple[str, ...]:
+    """A list separated by blanks, commas or line ends."""
+    return tuple(word for word in re.split(r"[\s,]+", value) if word)
+
+
+@dataclasses.dataclass(frozen=True)
+class Globs:
+    """Shell patterns that are matched case-sensitively against a whole name."""
+
+    patterns: tuple[str, ...]
+    _regex: re.Pattern[str] = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        union = "|".join(fnmatch.translate(pattern) for pattern in self.patterns)
+        object.__setattr__(self, "_regex", re.compile(union or r"(?!)"))
+
+    def match(self, name: str) -> bool:
+        return self._regex.match(name) is not None
+
+    def __str__(self) -> str:
+        return " ".join(self.patterns)
+
+
+def globs(value: str) -> Globs:
+    """A list of names and shell patterns, separated by blanks or commas."""
+    return Globs(words(value))

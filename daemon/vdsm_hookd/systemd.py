@@ -1,0 +1,62 @@
+"""What the service manager and the daemon tell each other: sockets in, states out (sd_listen_fds(3), sd_notify(3))."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+
+import systemd.daemon as manager
+
+_FIRST_FD = 3
+
+
+def take_sockets(environment: Mapping[str, str]) -> dict[str, socket.socket]:
+    """The sockets that systemd handed over, by their FileDescriptorName; none without it.
+
+    python-systemd before 235 (EL9) can't tell the names, so they are read here. Raises ValueError for sockets that have
+    no name or one twice, for guessing which is which would put operators on the hook socket.
+    """
+    if environment.get("LISTEN_PID") != str(os.getpid()):
+        return {}
+    count = int(environment.get("LISTEN_FDS", "0"))
+    names = environment.get("LISTEN_FDNAMES", "").split(":")
+    if count != len(names) or len(set(names)) != count:
+        raise ValueError(
+            f"systemd handed over {count} sockets named {names}: each needs a FileDescriptorName of its own"
+        )
+    sockets = {}
+    for fd, name in enumerate(names, start=_FIRST_FD):
+        os.set_inheritable(fd, False)
+        sockets[name] = socket.socket(fileno=fd)
+    return sockets
+
+
+def watchdog_interval(environment: Mapping[str, str]) -> float | None:
+    """Seconds between two watchdog pings, half of what the unit allows; None when it has no watchdog for this
+    process."""
+    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    limit = int(environment.get("WATCHDOG_USEC", "0"))
+    return limit / 2e6 if limit else None
+
+
+def notify_ready(status: str) -> None:
+    """Started, or reloaded."""
+    manager.notify(f"READY=1\nSTATUS={status}")
+
+
+def notify_reloading() -> None:
+    """A reload has begun; the time is what Type=notify-reload (systemd 253) pairs it with."""
+    manager.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+
+def notify_alive(status: str) -> None:
+    """The main loop turns."""
+    manager.notify(f"WATCHDOG=1\nSTATUS={status}")
+
+
+def notify_stopping() -> None:
+    """Draining, then gone."""
+    manager.notify("STOPPING=1\nSTATUS=answering the last requests")
