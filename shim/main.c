@@ -1,0 +1,112 @@
+/* hook-shim: has vdsm's XML file rewritten by vdsm-hookd. SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * vdsm runs it as <event>/NN_<hook>, without arguments. How it ends, in the order in which that is decided:
+ *
+ *   status  the file   stderr    when
+ *   2       untouched  one line  an option is wrong (options are for people and tests)
+ *   0       untouched  empty     none of the hook's properties is in the environment
+ *   2       untouched  one line  no event, no file, or a file that is not ours to rewrite
+ *   2       untouched  one line  no answer within the deadline, or an unreadable one
+ *   2       untouched  one line  the daemon refuses: the line is its reason
+ *   0       untouched  empty     the daemon finds nothing to change
+ *   2       untouched  one line  the new file can't be written
+ *   0       replaced   empty     the document is rewritten
+ *
+ * There is no other status; failure.c has the codes. No environment variable configures anything: users write there. */
+#include <stdlib.h>
+
+#include "shim.h"
+
+#define DIGITS "0123456789"
+static const char version[] = "hook-shim " VERSION "\n";
+
+/* Which properties wake which hook. NULL ends both lists; the request has a place for vmId too. */
+static const struct wake { const char *hook, *properties[VARIABLES_MAX]; } wakes[] = {
+#include "wake.inc"
+    {NULL, {NULL}},
+};
+
+/* .../EVENT/NN_HOOK, cut in place. */
+static void read_own_name(struct call *call, char *path) {
+    char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
+    call->hook = strspn(file, DIGITS) == 2 && file[2] == '_' ? file + 3 : file;
+    if (!slash)
+        return;
+    *slash = '\0';
+    slash = strrchr(path, '/');
+    call->event = slash ? slash + 1 : path;
+}
+
+/* Seconds as a decimal fraction to microseconds; 0 if it is none, or not within 0.001 to 60. */
+static int64_t parse_seconds(const char *text) {
+    size_t whole = strspn(text, DIGITS), fraction = text[whole] == '.' ? strspn(text + whole + 1, DIGITS) : 0;
+    size_t length = whole + (fraction > 0 ? 1 + fraction : 0);
+    int64_t value = 0, unit = 1000;
+    if (whole == 0 || length > 9 || text[length]) /* 9: the sum fits, and the error line can show it */
+        return 0;
+    for (size_t i = 0; i < whole; i++)
+        value = value * 10 + (text[i] - '0') * unit;
+    for (size_t i = whole + 1; i < length; i++)
+        value += (text[i] - '0') * (unit /= 10);
+    return value <= 60000 ? value * 1000 : 0;
+}
+
+/* The value, if the argument is this option with one. */
+static const char *option(const char *argument, const char *name) {
+    size_t length = strlen(name);
+    return strncmp(argument, name, length) == 0 && argument[length] ? argument + length : NULL;
+}
+
+static void read_options(struct call *call, char *const *arguments) {
+    for (const char *value; *arguments; arguments++) {
+        if ((value = option(*arguments, "--socket=")))
+            call->socket = value;
+        else if ((value = option(*arguments, "--event=")))
+            call->event = value;
+        else if ((value = option(*arguments, "--hook=")))
+            call->hook = value;
+        else if ((value = option(*arguments, "--timeout=")) && parse_seconds(value) > 0)
+            call->timeout = value;
+        else if (strcmp(*arguments, "--version") == 0)
+            _exit(write(STDOUT_FILENO, version, sizeof version - 1) < 0 ? 2 : 0);
+        else
+            refuse(call, BAD_OPTION, *arguments, "is no option, or has an unfit value", NULL);
+    }
+}
+
+/* False: there is nothing to do. A hook that the table lacks is the daemon's to judge. */
+static bool is_woken(struct call *call) {
+    const struct wake *wake = wakes;
+    while (wake->hook && strcmp(wake->hook, call->hook) != 0)
+        wake++;
+    for (const char *const *name = wake->properties; *name; name++) {
+        const char *value = getenv(*name); /* of duplicates the first; an empty value is one */
+        if (value)
+            call->woken[call->woken_count].name = *name, call->woken[call->woken_count++].value = value;
+    }
+    return !wake->hook || call->woken_count > 0;
+}
+
+int main(int argc, char **argv) {
+    static struct call call = {.socket = "/run/vdsm-hookd/hook.sock", .timeout = "5", .hook = "hook-shim"};
+    if (argc > 0) {
+        read_own_name(&call, argv[0]);
+        read_options(&call, argv + 1);
+    }
+    if (!is_woken(&call))
+        return 0;
+    call.deadline = now() + parse_seconds(call.timeout); /* not sooner: most runs need no clock */
+    call.vm_id = getenv("vmId");
+    if (!call.event || !*call.event || !*call.hook)
+        refuse(&call, BAD_REQUEST, NULL, "the program's name does not tell event and hook", NULL);
+    struct document document = document_lock(&call, getenv("_hook_domxml"));
+    const uint8_t *old = daemon_request(&call, &document);
+    struct reply reply = daemon_ask(&call);
+    if (reply.outcome == UNREADABLE)
+        refuse(&call, INTERNAL, NULL, "the daemon's answer can't be read", NULL);
+    if (reply.outcome == REFUSED)
+        refuse_as_told(&call, &reply);
+    if (reply.outcome == REWRITTEN && (reply.length != document.size || memcmp(reply.body, old, reply.length) != 0))
+        document_replace(&call, &document, &reply);
+    return 0;
+}
