@@ -1,0 +1,273 @@
+"""The daemon as a service: what it tells systemd, reloads, stops, and clients that misbehave."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+
+from tests.real.guest import sample
+from tests.real.hookd import BIN, CONTROL_SOCKET, HOOK_SOCKET, RUN, Hookd, hookctl
+from tests.real.makers import MakeHookd
+from tests.real.wait import wait_for
+from tests.vdsm import run_hooks
+
+CREATE = "before_device_create"
+DENY = "[extnet]\ndeny = glitter\n"
+
+
+def connected(path: Path = HOOK_SOCKET) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    client.settimeout(10)
+    client.connect(str(path))
+    return client
+
+
+def framed(message: Any) -> bytes:
+    payload: bytes = msgpack.packb(message, use_bin_type=True)
+    return struct.pack(">I", len(payload)) + payload
+
+
+def answer(client: socket.socket) -> Any:
+    received = b""
+    while chunk := client.recv(65536):
+        received += chunk
+    return msgpack.unpackb(received[4:], raw=False) if received else None
+
+
+def code(extnet: Path) -> str:
+    run = run_hooks(extnet, CREATE, sample("interface.xml"), {"extnet": "glitter"})
+    return run.stderr.split(": ")[1] if run.failed else ""
+
+
+def test_systemd_is_told_of_start_reload_and_stop(make_hookd: MakeHookd, test_node: str) -> None:
+    hookd = make_hookd(test_node)
+    assert "STATUS=3 of 3 networks active" in hookd.told()
+    os.kill(hookd.pid, signal.SIGHUP)
+    wait_for(lambda: hookd.told().count("READY=1") == 2, "ready after the reload")
+    assert hookd.told().index("RELOADING=1") > hookd.told().index("READY=1")
+    assert any(line.startswith("MONOTONIC_USEC=") for line in hookd.told())
+    hookd.stop()
+    assert "STOPPING=1" in hookd.told()
+    assert not HOOK_SOCKET.exists()
+    assert not CONTROL_SOCKET.exists()
+
+
+def test_the_watchdog_is_pinged_at_half_its_time(private_host: None, tmp_path: Path, test_node: str) -> None:
+    hookd = Hookd(tmp_path, test_node, environment=["WATCHDOG_USEC=400000"])
+    hookd.start()
+    try:
+        wait_for(lambda: hookd.told().count("WATCHDOG=1") >= 5, "pings", 3)
+        started = time.monotonic()
+        count = hookd.told().count("WATCHDOG=1")
+        wait_for(lambda: hookd.told().count("WATCHDOG=1") >= count + 5, "pings", 3)
+        assert 0.8 < time.monotonic() - started < 1.5
+    finally:
+        hookd.close()
+
+
+def test_a_reload_is_all_or_nothing(make_hookd: MakeHookd, test_node: str, extnet: Path) -> None:
+    hookd = make_hookd(test_node)
+    assert code(extnet) == ""
+    hookd.configuration.write_text(DENY)
+    assert hookctl("reload").returncode == 0
+    assert code(extnet) == "network-not-allowed"
+    hookd.configuration.write_text("[extnet]\nincompatible = keep\ndeny =\nalow = x\n")
+    refused = hookctl("reload")
+    assert refused.returncode == 65
+    assert f"{hookd.configuration}:4: [extnet] has no option 'alow'" in refused.stderr
+    assert "the old configuration stays in force" in refused.stderr
+    assert code(extnet) == "network-not-allowed"
+    os.kill(hookd.pid, signal.SIGHUP)
+    wait_for(lambda: hookd.logged().count("was not reloaded") == 2, "the failed reload in the log")
+    assert code(extnet) == "network-not-allowed"
+    hookd.configuration.write_text("")
+    os.kill(hookd.pid, signal.SIGHUP)
+    wait_for(lambda: code(extnet) == "", "the good configuration in force")
+
+
+def test_a_bad_configuration_is_no_start(private_host: None, tmp_path: Path) -> None:
+    file = tmp_path / "bad.conf"
+    file.write_text("[libvirt]\nresync = soon\n")
+    for option in (["--check-config"], ["--show-config"], []):
+        command = [str(BIN / "vdsm-hookd"), f"--config={file}", *option]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 65
+        assert done.stderr.startswith(f"{file}:2: [libvirt] resync = soon: must be a time")
+
+
+def test_sockets_are_taken_from_systemd_by_their_names(private_host: None, tmp_path: Path, test_node: str) -> None:
+    RUN.mkdir(exist_ok=True)
+    paths = {"control": tmp_path / "c", "hook": tmp_path / "h"}
+    with ExitStack() as stack:
+        listening = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in paths]
+        for sock, path in zip(listening, paths.values()):
+            sock.bind(str(path))
+            sock.listen()
+        # The one thing that only an exec'ing parent can do: put the sockets at 3 and 4, and name the child's own pid.
+        script = (
+            f"exec 3<&{listening[0].fileno()} 4<&{listening[1].fileno()}; "
+            'LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=control:hook exec "$@"'
+        )
+        config = tmp_path / "empty.conf"
+        config.write_text("")
+        command = [
+            "bash",
+            "-c",
+            script,
+            "bash",
+            str(BIN / "vdsm-hookd"),
+            f"--config={config}",
+            f"--libvirt-uri={test_node}",
+        ]
+        fds = [sock.fileno() for sock in listening]
+        daemon = stack.enter_context(subprocess.Popen(command, pass_fds=fds, stderr=subprocess.DEVNULL))
+        stack.callback(daemon.terminate)
+        with connected(paths["hook"]) as client:
+            client.sendall(framed([1, CREATE, "extnet", {}, b""]))
+            assert answer(client)[:2] == [1, "unchanged"]
+        assert hookctl("--socket", str(paths["control"])).returncode == 0
+        daemon.terminate()
+        assert daemon.wait(10) == 0
+        assert paths["hook"].exists()  # systemd's, not ours to remove
+
+
+def test_a_foreign_listen_pid_and_a_socket_without_a_listener_are_no_obstacle(
+    private_host: None, tmp_path: Path, test_node: str
+) -> None:
+    RUN.mkdir(exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(HOOK_SOCKET))
+    foreign = ["LISTEN_PID=1", "LISTEN_FDS=2", "LISTEN_FDNAMES=hook:control"]
+    hookd = Hookd(tmp_path, test_node, environment=foreign)
+    hookd.start()
+    try:
+        assert hookctl().returncode == 0
+    finally:
+        hookd.close()
+
+
+def test_a_second_daemon_leaves_the_first_one_its_sockets(make_hookd: MakeHookd, test_node: str) -> None:
+    hookd = make_hookd(test_node)
+    command = [str(BIN / "vdsm-hookd"), f"--config={hookd.configuration}", f"--libvirt-uri={test_node}"]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert second.returncode == 71
+    assert f"can't listen on {HOOK_SOCKET}" in second.stderr
+    assert hookctl().returncode == 0
+
+
+def test_sigterm_under_load_answers_what_was_accepted(make_hookd: MakeHookd, test_node: str) -> None:
+    hookd = make_hookd(test_node)
+    request = framed([1, CREATE, "extnet", {"extnet": b"glitter"}, sample("interface.xml").encode()])
+    clients = [connected() for _ in range(20)]
+    for client in clients:
+        client.sendall(request[:50])
+    wait_for(lambda: len(os.listdir(f"/proc/{hookd.pid}/fd")) > 20, "all connections accepted")
+    started = time.monotonic()
+    os.kill(hookd.pid, signal.SIGTERM)
+    wait_for(lambda: "STOPPING=1" in hookd.told(), "the stop")
+    for client in clients:
+        client.sendall(request[50:])
+    assert [answer(client)[1] for client in clients] == ["rewritten"] * 20
+    assert hookd._child.wait(5) == 0
+    assert time.monotonic() - started < 2
+    for client in clients:
+        client.close()
+
+
+def test_idle_half_and_slow_clients_are_dropped_and_others_do_not_wait(
+    make_hookd: MakeHookd, test_node: str, extnet: Path
+) -> None:
+    make_hookd(test_node)
+    request = framed([1, CREATE, "extnet", {"extnet": b"glitter"}, sample("interface.xml").encode()])
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connected()) for _ in range(150)]
+        started = time.monotonic()
+        for client in clients[:50]:
+            client.sendall(request[:20])
+        for client in clients[50:100]:
+            client.sendall(request[:3])
+            client.shutdown(socket.SHUT_WR)
+        assert code(extnet) == ""
+        for client in (*clients[:50], *clients[100:]):
+            assert client.recv(1) == b""
+        assert 1.5 < time.monotonic() - started < 4
+
+
+@pytest.mark.parametrize(
+    ("sent", "refusal"),
+    [
+        (struct.pack(">I", 5 * 1024 * 1024 + 1), b"too-large"),
+        (struct.pack(">I", 3) + b"abc", b"bad-request"),
+        (framed([2, "e", "h", {}, b""]), b"bad-request"),
+        (framed([1, "e", "h", {}, b"", 1]), b"bad-request"),
+        (framed([1, CREATE, "extnet", {"extnet": b"x"}, b"<a"]), b"bad-xml"),
+    ],
+)
+def test_a_message_that_can_not_be_used_is_told_why(
+    make_hookd: MakeHookd, test_node: str, sent: bytes, refusal: bytes
+) -> None:
+    make_hookd(test_node)
+    with connected() as client:
+        client.sendall(sent)
+        reply = answer(client)
+    assert reply[:2] == [1, "refused"]
+    assert reply[2].startswith(refusal + b": ")
+
+
+def test_a_control_question_that_can_not_be_used_is_told_why(make_hookd: MakeHookd, test_node: str) -> None:
+    make_hookd(test_node)
+    with connected(CONTROL_SOCKET) as client:
+        client.sendall(framed([1, "frobnicate", {}]))
+        reply = answer(client)
+    assert reply[:2] == [1, False]
+    assert reply[2]["code"] == "bad-request"
+
+
+def test_descriptors_running_out_neither_spin_nor_stay(make_hookd: MakeHookd, test_node: str, extnet: Path) -> None:
+    hookd = make_hookd(test_node)
+    subprocess.run(["prlimit", f"--pid={hookd.pid}", "--nofile=32:32"], check=True)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connected()) for _ in range(60)]
+        wait_for(lambda: "can't accept" in hookd.logged(), "the shortage in the log")
+        before = _cpu(hookd.pid)
+        assert clients[0].recv(1) == b""  # dropped at its 2 s
+        assert _cpu(hookd.pid) - before < 0.5
+    assert code(extnet) == ""
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_nothing_leaks_over_many_requests(make_hookd: MakeHookd, test_node: str) -> None:
+    hookd = make_hookd(test_node)
+    good = framed([1, CREATE, "extnet", {"extnet": b"glitter"}, sample("interface.xml").encode()])
+    bad = framed([1, CREATE, "extnet", {"extnet": b"nowhere"}, sample("interface.xml").encode()])
+
+    def burst(count: int) -> None:
+        for number in range(count):
+            with connected() as client:
+                client.sendall(good if number % 2 else bad)
+                assert answer(client)
+
+    burst(50)
+    descriptors = set(os.listdir(f"/proc/{hookd.pid}/fd"))
+    threads = [threading.Thread(target=burst, args=(250,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wait_for(lambda: len(os.listdir(f"/proc/{hookd.pid}/fd")) <= len(descriptors), "no descriptor more than before")
+    assert len(os.listdir(f"/proc/{hookd.pid}/task")) == 3

@@ -1,0 +1,201 @@
+"""The network view against a real libvirtd that changes, restarts, hangs and dies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.real.guest import sample
+from tests.real.hookd import Hookd, hookctl
+from tests.real.host import Bridge
+from tests.real.libvirtd import Libvirtd, Network
+from tests.real.makers import MakeHookd, MakeNetwork
+from tests.real.wait import wait_for
+from tests.vdsm import HookRun, run_hooks
+
+URI = "network:///system"
+
+
+def create(extnet: Path, value: str = "glitter") -> HookRun:
+    return run_hooks(extnet, "before_device_create", sample("interface.xml"), {"extnet": value})
+
+
+def code(run: HookRun) -> str:
+    return run.stderr.split(": ")[1] if run.failed else ""
+
+
+def test_a_destroyed_and_a_restarted_network_are_seen_within_100_ms(make_hookd: MakeHookd, glitter: Network) -> None:
+    hookd = make_hookd(URI)
+    hookd.wait_states({"glitter": True})
+    for change, expected in ((glitter.destroy, False), (glitter.start, True)):
+        change()
+        hookd.wait_states({"glitter": expected}, deadline=0.1)
+
+
+def test_the_answers_follow_the_networks_state(make_hookd: MakeHookd, glitter: Network, extnet: Path) -> None:
+    hookd = make_hookd(URI)
+    assert code(create(extnet)) == ""
+    glitter.destroy()
+    hookd.wait_states({"glitter": False}, deadline=0.1)
+    assert code(create(extnet)) == "network-inactive"
+    glitter.undefine()
+    assert code(create(extnet)) == "network-missing"
+    glitter.define()
+    assert code(create(extnet)) == "network-inactive"
+    glitter.start()
+    assert code(create(extnet)) == ""
+
+
+def test_libvirt_is_asked_before_a_refusal_where_no_event_came(
+    make_hookd: MakeHookd, ovs_network: Network, libvirtd: Libvirtd, extnet: Path
+) -> None:
+    """net-update sends no event, and the next resync is far away."""
+    hookd = make_hookd(URI, "[libvirt]\nresync = 1h\n")
+    hookd.wait_states({"ovs-net": True})
+    assert code(create(extnet, "ovs-net/new")) == "portgroup-missing"
+    add = [
+        "virsh",
+        "--connect",
+        "qemu:///system",
+        "net-update",
+        "ovs-net",
+        "add",
+        "portgroup",
+        "<portgroup name='new'/>",
+    ]
+    subprocess.run([*add, "--live"], check=True, capture_output=True)
+    assert code(create(extnet, "ovs-net/new")) == ""
+
+
+def test_what_sends_no_event_is_seen_at_the_next_resync(make_hookd: MakeHookd, ovs_network: Network) -> None:
+    hookd = make_hookd(URI, "[libvirt]\nresync = 200ms\n")
+    hookd.wait_states({"ovs-net": True})
+    add = [
+        "virsh",
+        "--connect",
+        "qemu:///system",
+        "net-update",
+        "ovs-net",
+        "add",
+        "portgroup",
+        "<portgroup name='new'/>",
+    ]
+    subprocess.run([*add, "--live"], check=True, capture_output=True)
+
+    def portgroups() -> list[str]:
+        (network,) = hookd.ask("networks", name="ovs-net")
+        return [group["name"] for group in network["portgroups"]]
+
+    wait_for(lambda: "new" in portgroups(), "the new portgroup", 2)
+
+
+def test_a_restarted_libvirtd_is_found_again_and_nothing_leaks(
+    make_hookd: MakeHookd, glitter: Network, libvirtd: Libvirtd, extnet: Path
+) -> None:
+    hookd = make_hookd(URI)
+    hookd.wait_states({"glitter": True})
+
+    def descriptors() -> int:
+        return len(os.listdir(f"/proc/{hookd.pid}/fd"))
+
+    def connected() -> bool:
+        return bool(hookd.ask("status")["libvirt"]["connected"])
+
+    settled = descriptors()
+    for _ in range(3):
+        libvirtd.stop()
+        wait_for(lambda: not connected(), "the loss noticed", 3)
+        run = create(extnet)
+        assert not run.failed  # from the last view, and marked as such
+        assert "decided from the network view of" in hookd.logged()
+        assert code(create(extnet, "nowhere")) == "libvirt-unavailable"
+        status = hookctl("status")
+        assert status.returncode == 1
+        assert "out of reach since" in status.stdout
+        libvirtd.start()
+        wait_for(connected, "connected again", 5)
+        assert code(create(extnet, "nowhere")) == "network-missing"
+    wait_for(lambda: descriptors() <= settled, lambda: f"{settled} descriptors, not {descriptors()}")
+
+
+def test_a_network_that_a_restart_left_inactive_is_seen(
+    make_hookd: MakeHookd, glitter: Network, libvirtd: Libvirtd, extnet: Path
+) -> None:
+    """libvirtd forgets a started network whose state file is gone, and sends no event for it."""
+    hookd = make_hookd(URI)
+    hookd.wait_states({"glitter": True})
+    libvirtd.stop()
+    for file in Path("/run/libvirt/network").glob("glitter.*"):
+        file.unlink()
+    libvirtd.start()
+    hookd.wait_states({"glitter": False}, deadline=5)
+    assert code(create(extnet)) == "network-inactive"
+
+
+def test_a_hanging_libvirtd_costs_no_request_more_than_its_deadline(
+    make_hookd: MakeHookd, glitter: Network, libvirtd: Libvirtd, extnet: Path
+) -> None:
+    hookd = make_hookd(URI)
+    hookd.wait_states({"glitter": True})
+    libvirtd.sigstop()
+    try:
+        started = time.monotonic()
+        assert code(create(extnet)) == ""
+        assert time.monotonic() - started < 0.1
+        run = create(extnet, "nowhere")
+        assert code(run) == "libvirt-unavailable"
+        assert "libvirt did not answer within 80 ms" in run.stderr
+        assert run.durations["50_extnet"] < 0.2
+        wait_for(lambda: not hookd.ask("status")["libvirt"]["connected"], "the hang noticed by the keepalive", 15)
+        assert "keepalive" in hookd.ask("status")["degraded"]
+        assert code(create(extnet)) == ""
+    finally:
+        libvirtd.sigcont()
+    wait_for(lambda: hookd.ask("status")["libvirt"]["connected"], "in sync again", 5)
+    assert code(create(extnet, "nowhere")) == "network-missing"
+
+
+def test_the_daemon_is_ready_though_libvirtd_hangs_from_before_its_start(
+    private_host: None, tmp_path: Path, glitter: Network, libvirtd: Libvirtd, extnet: Path
+) -> None:
+    hookd = Hookd(tmp_path, URI)
+    libvirtd.sigstop()
+    try:
+        hookd.start(deadline=5)
+        assert code(create(extnet)) == "libvirt-unavailable"
+        assert hookctl().returncode == 1
+        libvirtd.sigcont()
+        hookd.wait_states({"glitter": True}, deadline=5)
+        assert code(create(extnet)) == ""
+    finally:
+        libvirtd.sigcont()
+        hookd.close()
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_the_daemon_is_ready_without_any_libvirtd(
+    private_host: None,
+    tmp_path: Path,
+    libvirtd: Libvirtd,
+    make_network: MakeNetwork,
+    bridge: Bridge,
+    extnet: Path,
+    down: bool,
+) -> None:
+    make_network("late", bridge)
+    hookd = Hookd(tmp_path, URI)
+    if down:
+        libvirtd.stop()
+    try:
+        hookd.start(deadline=5)
+        if down:
+            assert code(create(extnet, "late")) == "libvirt-unavailable"
+            libvirtd.start()
+            hookd.wait_states({"late": True}, deadline=5)
+        assert code(create(extnet, "late")) == ""
+    finally:
+        hookd.close()

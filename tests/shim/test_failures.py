@@ -1,0 +1,459 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Status 2: one line that says why, and a document that is byte for byte what it was."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import signal
+import socket
+import stat
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import msgpack
+import pytest
+
+from tests.shim.host import GENEROUS, NEW, OLD, Host, quiet, refused
+from tests.shim.peer import (
+    Talk,
+    answer,
+    close_after_request,
+    close_at_once,
+    drip,
+    drip_reading,
+    frame,
+    hang,
+    hang_unread,
+    reply,
+    rewrite,
+)
+
+if TYPE_CHECKING:
+    import pathlib
+
+    from tests.shim.host import Serve
+    from tests.shim.peer import Behaviour
+
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as two users")
+
+
+def untouched(host: Host) -> None:
+    assert host.document.read_bytes() == OLD
+    assert host.litter() == []
+
+
+def become_nobody() -> None:
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--frobnicate",
+        "-v",
+        "extnet",
+        "--",
+        "",
+        "--socket",
+        "--socket=",
+        "--event=",
+        "--hook=",
+        "--version=1",
+        "--timeout=",
+        "--timeout=0",
+        "--timeout=0.0",
+        "--timeout=0.0001",
+        "--timeout=-1",
+        "--timeout=60.001",
+        "--timeout=61",
+        "--timeout=5s",
+        "--timeout=5.",
+        "--timeout=.5",
+        "--timeout=.",
+        "--timeout=1.2.3",
+        "--timeout=1e1",
+        "--timeout=inf",
+        "--timeout=0x5",
+        "--timeout= 5",
+        "--timeout=99999999999999999999",
+        "--timeout=18446744073709551617",
+        "--timeout=\n",
+    ],
+)
+def test_a_bad_option(host: Host, option: str) -> None:
+    refused(host.run(option, environment={}), "bad-option")
+
+
+@pytest.mark.parametrize("timeout", ["60", "60.0", "0.001", "0.5", "5", "59.99999", "00005"])
+def test_good_timeouts(host: Host, serve: Serve, timeout: str) -> None:
+    quiet(host.run(f"--timeout={timeout}", environment={}))
+
+
+def test_the_version(host: Host) -> None:
+    result = host.run("--version")
+    assert result.returncode == 0
+    assert result.stdout.startswith(b"hook-shim ")
+    assert result.stdout.endswith(b"\n")
+
+
+def test_a_socket_name_that_is_too_long(host: Host) -> None:
+    refused(host.run(f"--socket=/{'s' * 107}"), "bad-option")
+    untouched(host)
+
+
+# The document
+
+
+def path_cases(host: Host, kind: str) -> str:
+    path = host.place / kind
+    if kind == "symlink":
+        path.symlink_to(host.document)
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "device":
+        return "/dev/null"
+    elif kind == "terminal":
+        return "/dev/ptmx"
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", ["symlink", "fifo", "directory", "device", "terminal"])
+def test_what_is_no_regular_file(host: Host, kind: str) -> None:
+    path = path_cases(host, kind)
+    assert path in refused(host.run(environment=host.environment(_hook_domxml=path)), "not-permitted")
+    untouched(host)
+
+
+@pytest.mark.parametrize("path", [None, "", "vm.xml", "./vm.xml", "/nonexistent/vm.xml", "/" + "x/" * 2100])
+def test_what_is_no_file_at_all(host: Host, path: str | None) -> None:
+    refused(host.run(environment=host.environment(_hook_domxml=path)), "bad-document")
+
+
+def test_a_socket_is_no_document(host: Host, serve: Serve) -> None:
+    serve(rewrite(NEW))
+    refused(host.run(environment=host.environment(_hook_domxml=str(host.socket))), "bad-document")
+
+
+@needs_root
+def test_another_users_file(host: Host) -> None:
+    os.chown(host.document, NOBODY, NOBODY)
+    refused(host.run(), "not-permitted")
+    untouched(host)
+
+
+def test_a_document_that_stays_locked(host: Host) -> None:
+    with host.document.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "locked" in refused(host.run("--timeout=0.2"), "bad-document")
+    untouched(host)
+
+
+# The daemon
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "word"),
+    [
+        (hang, "does not answer"),
+        (hang_unread, "does not answer"),
+        (drip, "does not answer"),
+        (close_at_once, "closed"),
+        (close_after_request, "closed"),
+        (answer(b""), "closed"),
+        (answer(reply("rewritten", NEW)[:3]), "closed"),
+        (answer(reply("rewritten", NEW)[:-1]), "closed"),
+    ],
+    ids=["hang", "hang unread", "drip", "close", "close after request", "nothing", "half a length", "half an answer"],
+)
+def test_the_deadline(host: Host, serve: Serve, behaviour: Behaviour, word: str) -> None:
+    serve(behaviour)
+    started = time.monotonic()
+    line = refused(host.run("--timeout=0.4"), "daemon-unreachable")
+    assert 0.3 < time.monotonic() - started < 4
+    assert word in line or "Connection reset" in line
+    assert "0.4 s" in line
+    assert str(host.socket) in line
+    assert "systemctl status vdsm-hookd" in line
+    untouched(host)
+
+
+@pytest.mark.parametrize("behaviour", [drip_reading, hang_unread])
+def test_a_peer_that_hardly_reads(host: Host, serve: Serve, behaviour: Behaviour) -> None:
+    """The request is larger than the socket's buffer, and no single wait is as long as the deadline."""
+    serve(behaviour)
+    host.document.write_bytes(b"x" * (4 << 20))
+    started = time.monotonic()
+    assert "does not read" in refused(host.run("--timeout=0.4"), "daemon-unreachable")
+    assert 0.3 < time.monotonic() - started < 4
+
+
+def test_nobody_listens(host: Host) -> None:
+    started = time.monotonic()
+    assert "No such file" in refused(host.run("--timeout=0.3"), "daemon-unreachable")
+    assert 0.2 < time.monotonic() - started < 4
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(host.socket))
+        assert "refused" in refused(host.run("--timeout=0.1"), "daemon-unreachable")
+    untouched(host)
+
+
+def test_a_full_queue(host: Host) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as filler:
+        listener.bind(str(host.socket))
+        listener.listen(0)
+        filler.connect(str(host.socket))
+        refused(host.run("--timeout=0.2"), "daemon-unreachable")
+    untouched(host)
+
+
+def test_a_daemon_that_restarts(host: Host, serve: Serve) -> None:
+    peer = serve(close_at_once, close_after_request, answer(reply("rewritten", NEW)[:-1]), rewrite(NEW))
+    quiet(host.run("--timeout=30"))
+    assert peer.connections == 4
+    assert host.document.read_bytes() == NEW
+
+
+def test_a_daemon_that_comes_late(host: Host, serve: Serve) -> None:
+    process = subprocess.Popen(host.command("--timeout=30"), env=host.environment())
+    try:
+        serve(rewrite(NEW))
+        assert process.wait(GENEROUS) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert host.document.read_bytes() == NEW
+
+
+def test_a_refusal_before_the_request_is_read(host: Host, serve: Serve) -> None:
+    """The daemon may refuse by the length alone and hang up: its answer is still read."""
+
+    def refuse_by_length(talk: Talk) -> None:
+        talk.connection.recv(4)
+        talk.send(reply("refused", b"too-large: no: make it smaller"))
+
+    serve(refuse_by_length)
+    host.document.write_bytes(b"x" * (4 << 20))
+    assert refused(host.run("--timeout=30"), "too-large") == "extnet: too-large: no: make it smaller\n"
+
+
+@needs_root
+def test_a_server_that_is_another_user(host: Host) -> None:
+    host.place.chmod(0o777)
+    script = (
+        "import os, socket, sys; os.setuid(65534); s = socket.socket(socket.AF_UNIX); "
+        "s.bind(sys.argv[1]); s.listen(); print(flush=True); sys.stdin.read()"
+    )
+    command = ["python3", "-c", script, str(host.socket)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as impostor:
+        assert impostor.stdout is not None
+        impostor.stdout.readline()
+        assert str(host.socket) in refused(host.run("--timeout=30"), "not-permitted")
+        assert impostor.stdin is not None
+        impostor.stdin.close()
+    untouched(host)
+
+
+def pack(*elements: object) -> bytes:
+    packed: bytes = msgpack.packb(list(elements))
+    return packed
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\xc0",
+        b"\x94",
+        b"\x94\x01",
+        b"\x94\x01\xa9rewritten",
+        b"\x94\x01\xa9rewritten\xc4",
+        b"\x94\x01\xa9rewritten\xc4\x05four",
+        b"\x94\x01\xa9rewritten\xc6\xff\xff\xff\xff<a/>\x90",
+        b"\x94\x01\xd9\xffrewritten\xc4\x04<a/>\x90",
+        b"\x94\x01\xda\x00\x09rewritten\xc4\x04<a/>\x90",
+        b"\x94\xcc\x01\xa9rewritten\xc4\x04<a/>\x90",
+        b"\xdd\x00\x00\x00\x04\x01\xa9rewritten\xc4\x04<a/>\x90",
+        b"\xdc\x00",
+        b"\xff" * 100,
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        pack(1, "rewritten", b"<a/>"),
+        pack(2, "rewritten", b"<a/>", []),
+        pack(-1, "rewritten", b"<a/>", []),
+        pack(True, "rewritten", b"<a/>", []),
+        pack("1", "rewritten", b"<a/>", []),
+        pack(1, "rewritte", b"<a/>", []),
+        pack(1, "rewrittenn", b"<a/>", []),
+        pack(1, "", b"<a/>", []),
+        pack(1, b"rewritten", b"<a/>", []),
+        pack(1, "rewritten", "<a/>", []),
+        pack(1, "rewritten", None, []),
+        pack(1, "rewritten", b"", []),
+        pack(1, "refused", b"", []),
+        pack(1, "unchanged", b"<a/>", []),
+        pack(1, "unchanged", [], []),
+    ],
+)
+def test_an_answer_that_is_none(host: Host, serve: Serve, payload: bytes) -> None:
+    peer = serve(answer(frame(payload)))
+    assert "can't be read" in refused(host.run(), "internal")
+    assert peer.connections == 1
+    untouched(host)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pack(1, "rewritten", NEW, ["a note"], {"more": 1}, None),
+        b"\xdc\x00\x04\x01\xd9\x09rewritten\xc6" + len(NEW).to_bytes(4, "big") + NEW + b"\x90",
+        b"\x9f\x01\xa9rewritten\xc5" + len(NEW).to_bytes(2, "big") + NEW + b"whatever is behind the body",
+    ],
+)
+def test_unusual_but_good_answers(host: Host, serve: Serve, payload: bytes) -> None:
+    serve(answer(frame(payload)))
+    quiet(host.run())
+    assert host.document.read_bytes() == NEW
+
+
+@pytest.mark.parametrize("length", [(5 << 20) + 1, 0xFFFFFFFF])
+def test_an_answer_that_is_too_long(host: Host, serve: Serve, length: int) -> None:
+    peer = serve(answer(length.to_bytes(4, "big")))
+    assert "5 MiB" in refused(host.run(), "internal")
+    assert peer.connections == 1
+    untouched(host)
+
+
+# Writing
+
+
+def test_a_file_size_limit(host: Host, serve: Serve, sanitized: bool) -> None:
+    serve(rewrite(b"x" * 100000))
+    limit = (50000, 50000)
+    refused(host.run(preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)), "write-failed")
+    untouched(host)
+
+
+@needs_root
+def test_a_full_disk(host: Host, serve: Serve) -> None:
+    serve(rewrite(b"x" * 200000))
+    # the shim runs in a mount namespace of its own, where the document lies on 64 KiB of tmpfs
+    script = (
+        'set -e; d=$(dirname "$_hook_domxml"); mount -t tmpfs -o size=64k none "$d"; printf old > "$_hook_domxml"; '
+        '"$@" || status=$?; test "$(ls -A "$d")" = vm.xml; test "$(cat "$_hook_domxml")" = old; exit ${status:-0}'
+    )
+    environment = {**os.environ, **host.environment()}
+    result = host.run(environment=environment, wrapper=["unshare", "-m", "sh", "-c", script, "sh"])
+    assert "No space left" in refused(result, "write-failed")
+
+
+@needs_root
+def test_a_directory_that_may_not_be_written(host: Host, serve: Serve) -> None:
+    serve(rewrite(NEW))
+    os.chown(host.document, NOBODY, NOBODY)
+    assert "ermission denied" in refused(host.run(preexec=become_nobody), "write-failed")
+    untouched(host)
+
+
+@needs_root
+def test_an_ordinary_user(host: Host, serve: Serve) -> None:
+    """As vdsm does it: not root, with a server that is."""
+    serve(rewrite(NEW))
+    os.chown(host.document, NOBODY, NOBODY)
+    os.chown(host.document.parent, NOBODY, NOBODY)
+    quiet(host.run(preexec=become_nobody))
+    assert host.document.read_bytes() == NEW
+    assert stat.S_IMODE(host.document.stat().st_mode) == 0o600
+
+
+def test_a_directory_in_the_temporary_files_place(host: Host, serve: Serve) -> None:
+    serve(rewrite(NEW))
+    host.document.with_name("vm.xml.hookd").mkdir()
+    refused(host.run(), "write-failed")
+    assert host.document.read_bytes() == OLD
+
+
+# The line
+
+
+def test_the_line_names_the_vm_and_the_property(host: Host) -> None:
+    environment = host.environment(vmId="6b7e", extnet="it's\n\\\x1b[31m ä")
+    line = refused(host.run("--timeout=0.01", environment=environment), "daemon-unreachable")
+    assert "; VM 6b7e, extnet='it\\'s\\x0a\\\\\\x1b[31m \\xc3\\xa4': see systemctl" in line
+
+
+def test_the_line_is_bounded(host: Host, place: pathlib.Path) -> None:
+    environment = host.environment(vmId="\x01" * 100000, extnet="\x02" * 100000, _hook_domxml="/\x03" * 1500)
+    line = refused(
+        host.run(f"--hook={chr(4) * 100000}", "--event=e", environment=environment),
+        "bad-document",
+        "\\x04" * 16 + "...",
+    )
+    assert line.count("...") == 3
+    assert line.endswith("\n")
+    environment = host.environment(extnet="y" * 100)
+    assert f"extnet='{'y' * 64}...': " in refused(
+        host.run("--timeout=0.01", environment=environment), "daemon-unreachable"
+    )
+
+
+@pytest.mark.parametrize("closed", [(2,), (0, 2), (0, 1, 2), (1,)])
+def test_closed_standard_files(host: Host, serve: Serve, closed: tuple[int, ...], sanitized: bool) -> None:
+    """A file of ours that gets the number of stderr must not get the error line."""
+
+    def close() -> None:
+        for fd in closed:
+            os.close(fd)
+
+    peer = serve(rewrite(NEW), answer(b"\0\0\0\0"))
+    assert host.run(preexec=close).returncode == 0
+    assert host.document.read_bytes() == NEW
+    assert host.run(preexec=close).returncode == 2
+    assert host.document.read_bytes() == NEW
+    assert len(peer.requests) == 2
+
+
+def test_a_stderr_that_nobody_reads(host: Host) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    try:
+        while True:
+            os.write(writing, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(writing, True)
+    try:
+        process = subprocess.run(host.command("--no-such-option"), env={}, stderr=writing, timeout=GENEROUS)
+        assert process.returncode == 2
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_stderr_that_is_a_closed_pipe(host: Host) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        process = subprocess.run(host.command("--no-such-option"), env={}, stderr=writing, timeout=GENEROUS)
+    finally:
+        os.close(writing)
+    assert process.returncode == 2
+
+
+def test_blocked_and_ignored_signals(host: Host, serve: Serve) -> None:
+    serve(rewrite(NEW))
+
+    def block() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals))
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+    quiet(host.run(preexec=block))
+    assert host.document.read_bytes() == NEW

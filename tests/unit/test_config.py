@@ -1,0 +1,131 @@
+"""The configuration: what files say, which one wins, and what an error names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from vdsm_hookd import config, ini, options, registry
+from vdsm_hookd.config import Config
+from vdsm_hookd.ini import ConfigError, Entry, Origin
+
+HOOKS = registry.load()
+
+
+def load(file: Path, *overrides: Entry) -> Config:
+    return config.load(str(file), registry.sections(HOOKS), overrides)
+
+
+def problems(file: Path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "vdsm-hookd.conf"
+
+
+def test_an_empty_file_means_the_defaults(file: Path) -> None:
+    file.write_text("")
+    loaded = load(file)
+    assert loaded.libvirt.uri == "network:///system"
+    assert loaded.libvirt.resync == 10.0
+    assert loaded.files == (str(file),)
+
+
+def test_drop_ins_win_in_the_order_of_their_names_and_the_command_line_over_all(file: Path) -> None:
+    drop_ins = file.parent / "vdsm-hookd.conf.d"
+    drop_ins.mkdir()
+    file.write_text("[libvirt]\nuri = main\nresync = 1s\nask_timeout = 1s\n")
+    (drop_ins / "20-b.conf").write_text("[libvirt]\nuri = b\nresync = 3s\n")
+    (drop_ins / "10-a.conf").write_text("[libvirt]\nuri = a\nresync = 2s\n")
+    (drop_ins / "not-one.txt").write_text("junk")
+    loaded = load(file, Entry("libvirt", "uri", "option", Origin("--libvirt-uri", 0)))
+    assert (loaded.libvirt.uri, loaded.libvirt.resync, loaded.libvirt.ask_timeout) == ("option", 3.0, 1.0)
+
+
+def test_the_admins_drop_in_wins_over_the_vendors_of_the_same_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = tmp_path / "etc/vdsm-hookd/vdsm-hookd.conf"
+    monkeypatch.setattr(config, "DEFAULT_FILE", str(main))
+    monkeypatch.setattr(config, "VENDOR_FOLDERS", (f"{tmp_path}/usr/lib/d", f"{tmp_path}/run/d"))
+    for folder in ("usr/lib/d", "run/d", "etc/vdsm-hookd/vdsm-hookd.conf.d"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "50-site.conf").write_text(f"[libvirt]\nuri = {folder}\n")
+    (tmp_path / "usr/lib/d/60-late.conf").write_text("[libvirt]\nresync = 7s\n")
+    loaded = load(main)
+    assert loaded.libvirt.uri == "etc/vdsm-hookd/vdsm-hookd.conf.d"
+    assert loaded.libvirt.resync == 7.0
+
+
+def test_the_default_file_may_be_missing_but_a_named_one_may_not(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert problems(file) == [f"{file}: no such file"]
+    monkeypatch.setattr(config, "DEFAULT_FILE", str(file))
+    monkeypatch.setattr(config, "VENDOR_FOLDERS", ())
+    assert load(file).files == ()
+
+
+def test_every_problem_is_named_with_its_file_and_line(file: Path) -> None:
+    file.write_text("[libvirt]\nresync = soon\n\n[extnet]\nallow = *\nincompatble = adapt\n[extnt]\nallow = x\n")
+    found = problems(file)
+    assert [problem.split(": ")[0] for problem in found] == [f"{file}:8", f"{file}:2", f"{file}:6"]
+    assert "[extnt]" in found[0]
+    assert "must be a time" in found[1]
+    assert "'incompatble'" in found[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("uri = x", 1, "before the first [section]"),
+        ("[libvirt\nuri = x", 1, "a section must look like"),
+        ("[libvirt]\nuri", 2, "neither a [section] nor"),
+        ("[libvirt]\n= x", 2, "neither a [section] nor"),
+        ("[libvirt]\nuri = a\nuri = b", 3, "already set in line 2"),
+        ("[libvirt]\nuri =", 2, "must not be empty"),
+        ("[extnet]\nincompatible = maybe", 2, "must be one of adapt, refuse, keep"),
+    ],
+)
+def test_a_bad_line_is_named(file: Path, text: str, line: int, reason: str) -> None:
+    file.write_text(text)
+    (found,) = problems(file)
+    assert found.startswith(f"{file}:{line}: ")
+    assert reason in found
+
+
+def test_a_file_that_is_no_text_is_named(file: Path) -> None:
+    file.write_bytes(b"[libvirt]\nuri = \xff\n")
+    assert "can't be read" in problems(file)[0]
+
+
+def test_what_is_shown_can_be_read_back_and_names_the_sources(file: Path) -> None:
+    file.write_text("# a comment\n[extnet]\ndeny = a\n   b\n")
+    shown = config.show(load(file))
+    assert f"# {file}:3\ndeny = a\n    b\n" in shown
+    again = file.parent / "again.conf"
+    again.write_text(shown)
+    assert load(again).hooks == load(file).hooks
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10", 10.0), ("10s", 10.0), ("80 ms", 0.08), ("5min", 300.0), ("1.5h", 5400.0)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert options.duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1s", "25h", "1d", "s", "1e3", "nan", "10 s s"])
+def test_bad_durations(text: str) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        options.duration(text)
+
+
+def test_entries_keep_their_order_and_lines() -> None:
+    text = "[rewrite  a]\nset x =  1 = 2\n; no\n\n  more\nb=\n"
+    assert list(ini.parse(text, "f")) == [
+        Entry("rewrite a", "set x", "1 = 2\nmore", Origin("f", 2)),
+        Entry("rewrite a", "b", "", Origin("f", 6)),
+    ]

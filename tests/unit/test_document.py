@@ -1,0 +1,73 @@
+"""The parser refuses what could hurt; the serialiser adds nothing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from vdsm_hookd import document
+
+UTF16 = '<?xml version="1.0" encoding="UTF-16"?><a/>'.encode("utf-16")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"<a>",
+        b"<a/><b/>",
+        b"<a>\0</a>",
+        b"<a>&nbsp;</a>",
+        UTF16,
+        UTF16.decode("utf-16").replace("UTF-16", "UTF-7").encode(),
+        "<a>é</a>".encode("latin-1"),
+        b'<?xml version="1.0" encoding="ISO-8859-1"?><a>e</a>',
+        "<a/>".encode("utf-16"),
+        "<a/>".encode("utf-32-be"),
+        b"<!DOCTYPE a><a/>",
+        b'<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>',
+        b"<a>" * 1000 + b"</a>" * 1000,
+        b'<a b="1" b="2"/>',
+        b"<a>" + b" " * (4 * 1024 * 1024) + b"</a>",
+    ],
+)
+def test_refused(data: bytes) -> None:
+    with pytest.raises(document.BadDocument) as caught:
+        document.parse(data)
+    assert str(caught.value).isprintable()
+
+
+def test_entities_never_bring_in_a_file_or_grow(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hunter2")
+    bomb = "".join(f'<!ENTITY e{level} "{f"&e{level - 1};" * 10}">' for level in range(1, 12))
+    for dtd in (f'<!ENTITY e11 SYSTEM "{secret.as_uri()}">', f'<!ENTITY e0 "ha">{bomb}'):
+        started = time.monotonic()
+        with pytest.raises(document.BadDocument) as caught:
+            document.parse(f"<!DOCTYPE a [{dtd}]><a>&e11;</a>".encode())
+        assert "hunter2" not in str(caught.value)
+        assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("count", [20_000, 100_000])
+def test_attributes_without_end_are_refused_before_they_cost_time(count: int) -> None:
+    attributes = " ".join(f'a{number}="&gt;"' for number in range(count))
+    started = time.monotonic()
+    with pytest.raises(document.BadDocument, match="attributes"):
+        document.parse(f"<a {attributes}/>".encode())
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<a/>",
+        b"<!-- before --><a/><!-- after --><?target data?>",
+        b'<a xmlns:x="urn:x" x:b="1"><x:c/>text<![CDATA[<&>]]></a>',
+        '<a b="é">\U0001f600</a>'.encode(),
+    ],
+)
+def test_what_is_parsed_is_written_as_it_was(data: bytes) -> None:
+    written = document.serialise(document.parse(b'<?xml version="1.0" encoding="utf-8"?>' + data))
+    assert written.replace(b"\n", b"") == data
