@@ -5,13 +5,12 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sched.h>
-#include <sys/auxv.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "shim.h"
 
-/* Whole frames, in bss: pages that no byte reaches cost nothing. One more byte is for document_read(). */
+/* Whole frames, in bss: pages that no byte reaches cost nothing. One more byte is for read_file(). */
 static uint8_t request[HEAD + PAYLOAD_MAX + 1], answer[HEAD + PAYLOAD_MAX];
 static size_t request_size = HEAD, answer_size;
 
@@ -40,26 +39,32 @@ const uint8_t *daemon_request(const struct call *call, const struct document *do
     request[request_size++] = VERSION_1;
     put_text(call, STR_32, call->event);
     put_text(call, STR_32, call->hook);
-    put(call, MAP_32, call->woken_count + (call->vm_id ? 1 : 0), 0);
+    put(call, MAP_32, call->woken_count, 0);
     for (size_t i = 0; i < call->woken_count; i++) {
         put_text(call, STR_32, call->woken[i].name);
         put_text(call, BIN_32, call->woken[i].value);
     }
-    if (call->vm_id) {
-        put_text(call, STR_32, "vmId");
-        put_text(call, BIN_32, call->vm_id);
-    }
+    if (document->size > DOCUMENT_MAX)
+        refuse(call, TOO_LARGE, document->path, "is larger than 4 MiB", NULL);
     uint8_t *place = put(call, BIN_32, document->size, document->size);
-    document_read(call, document, place);
+    const char *trouble = read_file(document->fd, document->size, place);
+    if (trouble)
+        refuse(call, BAD_DOCUMENT, document->path, "can't be read: ", trouble, NULL);
     memcpy(request, &(uint32_t){htonl((uint32_t)(request_size - HEAD))}, HEAD);
     return place;
 }
 
-/* False: the deadline is over. An interruption counts as ready: the caller then meets EAGAIN and comes back. */
+/* False: the deadline is over. An interruption counts as ready: the caller then meets EAGAIN and comes back.
+ * An answer takes the daemon some 100 us. To fall asleep for them and be woken takes a virtual CPU that is idle nearly
+ * as long, and no less of its time (measured); so we look again for a while, and yield to whoever has work to do. */
 static bool wait_for(const struct call *call, int fd, short events) {
     struct pollfd wait = {.fd = fd, .events = events};
-    int64_t left = call->deadline - now();
-    return left > 0 && poll(&wait, 1, (int)(left / 1000 + 1)) != 0;
+    for (int64_t start = now(), time = start; time < call->deadline; time = now()) {
+        if (poll(&wait, 1, time < start + 250 ? 0 : (int)((call->deadline - time) / 1000 + 1)) != 0)
+            return true;
+        (void)sched_yield();
+    }
+    return false;
 }
 
 /* These three return NULL, or what went wrong and is worth another attempt. */
@@ -76,7 +81,7 @@ static const char *connect_to_server(const struct call *call, int fd) {
     /* Whoever managed to bind the path could otherwise hand any XML to the VMs. */
     struct ucred server = {.uid = (uid_t)-1};
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &server, &(socklen_t){sizeof server}) < 0 ||
-        (server.uid != 0 && server.uid != getauxval(AT_EUID))) /* geteuid(), without a system call */
+        (server.uid != 0 && server.uid != geteuid()))
         refuse(call, FOREIGN_DAEMON, call->socket, "is served neither by root nor by the hook's own user", NULL);
     return NULL;
 }
@@ -96,20 +101,10 @@ static const char *send_request(const struct call *call, int fd) {
     return NULL;
 }
 
-/* An answer takes the daemon some 100 us. To fall asleep for them and be woken takes a virtual CPU that is idle nearly
- * as long, and no less of its time (measured); so we look again for a while, and yield to whoever has work to do. */
-static ssize_t receive_soon(int fd, uint8_t *into, size_t room) {
-    int64_t end = now() + 250;
-    ssize_t count;
-    while ((count = recv(fd, into, room, 0)) < 0 && errno == EAGAIN && now() < end)
-        (void)sched_yield();
-    return count;
-}
-
 static const char *receive_answer(const struct call *call, int fd) {
     answer_size = HEAD;
     for (size_t have = 0; have < answer_size;) {
-        ssize_t count = receive_soon(fd, answer + have, sizeof answer - have);
+        ssize_t count = recv(fd, answer + have, sizeof answer - have, 0);
         if (now() >= call->deadline || (count < 0 && errno == EAGAIN && !wait_for(call, fd, POLLIN)))
             return "it does not answer";
         if (count < 0 && (errno == EAGAIN || errno == EINTR))
@@ -127,7 +122,7 @@ static const char *receive_answer(const struct call *call, int fd) {
 
 /* A request changes nothing in the daemon, so it can be put as often as need be. */
 struct reply daemon_ask(const struct call *call) {
-    for (unsigned attempt = 1;; attempt++) {
+    for (;;) {
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
             refuse(call, DAEMON_UNREACHABLE, NULL, "there is no socket to be had: ", strerror(errno), NULL);
@@ -137,7 +132,7 @@ struct reply daemon_ask(const struct call *call) {
         if (!trouble)
             return reply_parse(answer + HEAD, answer_size - HEAD); /* the end of the program closes the socket */
         (void)close(fd);
-        if (!pause_before(call, attempt))
+        if (!pause_for_another(call))
             refuse(call, DAEMON_UNREACHABLE, call->socket, "gave no answer in ", call->timeout, " s: ", trouble, NULL);
     }
 }

@@ -76,7 +76,7 @@ void refuse(const struct call *call, enum failure why, const char *subject, ...)
     va_end(words);
     if (call->vm_id)
         add_escaped("; VM ", call->vm_id, VALUE_SHOWN, "");
-    if (call->woken_count > 0) {
+    if (call->woken_count > 0 && call->woken[0].value != call->vm_id) {
         add(call->vm_id ? ", " : "; ");
         add(call->woken[0].name);
         add_escaped("='", call->woken[0].value, VALUE_SHOWN, "'");
@@ -103,11 +103,10 @@ int64_t now(void) { /* microseconds */
     return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
 }
 
-/* Sleeps 5, 10, 20, 40, 80, then 100 ms, but no more than half of what is left; a signal may cut it short. False: what
- * is left is too short for another attempt. */
-bool pause_before(const struct call *call, unsigned attempt) {
-    int64_t half = (call->deadline - now()) / 2, pause = attempt <= 5 ? 5000 << (attempt - 1) : 100000;
-    if (half >= 10000)
-        (void)nanosleep(&(struct timespec){.tv_nsec = (pause < half ? pause : half) * 1000}, NULL);
-    return half >= 10000;
+/* Before another attempt; a signal may cut it short. False: what is left is too short for one. */
+bool pause_for_another(const struct call *call) {
+    if (call->deadline - now() < 20000)
+        return false;
+    (void)nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    return true;
 }

@@ -4,10 +4,9 @@
  *
  *   status  the file   stderr    when
  *   2       untouched  one line  an option is wrong (options are for people and tests)
- *   0       untouched  empty     none of the hook's properties is in the environment
+ *   0       untouched  empty     nothing wakes the hook (wake.c)
  *   2       untouched  one line  no event, no file, or a file that is not ours to rewrite
- *   2       untouched  one line  no answer within the deadline, or an unreadable one
- *   2       untouched  one line  the daemon refuses: the line is its reason
+ *   2       untouched  one line  no readable answer within the deadline, or a refusal: the line is its reason
  *   0       untouched  empty     the daemon finds nothing to change
  *   2       untouched  one line  the new file can't be written
  *   0       replaced   empty     the document is rewritten
@@ -20,12 +19,6 @@
 #define DIGITS "0123456789"
 static const char version[] = "hook-shim " VERSION "\n";
 
-/* Which properties wake which hook. NULL ends both lists; the request has a place for vmId too. */
-static const struct wake { const char *hook, *properties[VARIABLES_MAX]; } wakes[] = {
-#include "wake.inc"
-    {NULL, {NULL}},
-};
-
 /* .../EVENT/NN_HOOK, cut in place. */
 static void read_own_name(struct call *call, char *path) {
     char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
@@ -37,58 +30,39 @@ static void read_own_name(struct call *call, char *path) {
     call->event = slash ? slash + 1 : path;
 }
 
-/* Seconds as a decimal fraction to microseconds; 0 if it is none, or not within 0.001 to 60. */
+/* Seconds as a decimal fraction, in microseconds; 0 if it is none, or not within 0.001 to 60. */
 static int64_t parse_seconds(const char *text) {
     size_t whole = strspn(text, DIGITS), fraction = text[whole] == '.' ? strspn(text + whole + 1, DIGITS) : 0;
     size_t length = whole + (fraction > 0 ? 1 + fraction : 0);
-    int64_t value = 0, unit = 1000;
+    int64_t value = 0, unit = 1000000;
     if (whole == 0 || length > 9 || text[length]) /* 9: the sum fits, and the error line can show it */
         return 0;
-    for (size_t i = 0; i < whole; i++)
-        value = value * 10 + (text[i] - '0') * unit;
-    for (size_t i = whole + 1; i < length; i++)
-        value += (text[i] - '0') * (unit /= 10);
-    return value <= 60000 ? value * 1000 : 0;
-}
-
-/* The value, if the argument is this option with one. */
-static const char *option(const char *argument, const char *name) {
-    size_t length = strlen(name);
-    return strncmp(argument, name, length) == 0 && argument[length] ? argument + length : NULL;
+    for (size_t i = 0; i < length; i++)
+        if (i != whole)
+            value = i < whole ? value * 10 + (text[i] - '0') * unit : value + (text[i] - '0') * (unit /= 10);
+    return value >= 1000 && value <= 60000000 ? value : 0;
 }
 
 static void read_options(struct call *call, char *const *arguments) {
-    for (const char *value; *arguments; arguments++) {
-        if ((value = option(*arguments, "--socket=")))
-            call->socket = value;
-        else if ((value = option(*arguments, "--event=")))
-            call->event = value;
-        else if ((value = option(*arguments, "--hook=")))
-            call->hook = value;
-        else if ((value = option(*arguments, "--timeout=")) && parse_seconds(value) > 0)
-            call->timeout = value;
-        else if (strcmp(*arguments, "--version") == 0)
+    const struct { const char *name, **value; } options[] = {
+        {"--socket=", &call->socket}, {"--event=", &call->event}, {"--hook=", &call->hook},
+        {"--timeout=", &call->timeout}, {"", NULL},
+    }, *option;
+    for (const char *argument; (argument = *arguments); arguments++) {
+        if (strcmp(argument, "--version") == 0)
             _exit(write(STDOUT_FILENO, version, sizeof version - 1) < 0 ? 2 : 0);
-        else
+        for (option = options; strncmp(argument, option->name, strlen(option->name)) != 0;)
+            option++;
+        argument += strlen(option->name);
+        if (*argument && option->value)
+            *option->value = argument;
+        if (!*argument || !option->value || parse_seconds(call->timeout) == 0)
             refuse(call, BAD_OPTION, *arguments, "is no option, or has an unfit value", NULL);
     }
 }
 
-/* False: there is nothing to do. A hook that the table lacks is the daemon's to judge. */
-static bool is_woken(struct call *call) {
-    const struct wake *wake = wakes;
-    while (wake->hook && strcmp(wake->hook, call->hook) != 0)
-        wake++;
-    for (const char *const *name = wake->properties; *name; name++) {
-        const char *value = getenv(*name); /* of duplicates the first; an empty value is one */
-        if (value)
-            call->woken[call->woken_count].name = *name, call->woken[call->woken_count++].value = value;
-    }
-    return !wake->hook || call->woken_count > 0;
-}
-
 int main(int argc, char **argv) {
-    static struct call call = {.socket = "/run/vdsm-hookd/hook.sock", .timeout = "5", .hook = "hook-shim"};
+    static struct call call = {.socket = HOOK_SOCKET, .timeout = "5", .hook = "hook-shim", .event = ""};
     if (argc > 0) {
         read_own_name(&call, argv[0]);
         read_options(&call, argv + 1);
@@ -96,8 +70,7 @@ int main(int argc, char **argv) {
     if (!is_woken(&call))
         return 0;
     call.deadline = now() + parse_seconds(call.timeout); /* not sooner: most runs need no clock */
-    call.vm_id = getenv("vmId");
-    if (!call.event || !*call.event || !*call.hook)
+    if (!*call.event || !*call.hook)
         refuse(&call, BAD_REQUEST, NULL, "the program's name does not tell event and hook", NULL);
     struct document document = document_lock(&call, getenv("_hook_domxml"));
     const uint8_t *old = daemon_request(&call, &document);

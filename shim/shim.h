@@ -6,16 +6,18 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/types.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { DOCUMENT_MAX = 4 << 20, PAYLOAD_MAX = 5 << 20, VARIABLES_MAX = 64, HEAD = 4 }; /* see docs/protocol.md */
+
+#define HOOK_SOCKET "/run/vdsm-hookd/hook.sock"
 
 /* One run. All strings lie in argv, in environ or in the program itself. */
 struct call {
     const char *hook, *event, *socket, *timeout;
     const char *vm_id; /* NULL: not in the environment */
-    struct { const char *name, *value; } woken[VARIABLES_MAX]; /* the hook's properties that are in the environment */
+    struct { const char *name, *value; } woken[VARIABLES_MAX]; /* what the hook reads of the environment, and vmId */
     size_t woken_count;
     int64_t deadline; /* on the clock of now() */
 };
@@ -33,7 +35,7 @@ struct reply {
     size_t length;
 };
 
-/* failure.c: the ways to end with status 2, and the deadline */
+/* failure.c, document.c, wake.c, daemon.c, reply.c, in this order; refuse() ends the program with status 2 */
 enum failure {
     BAD_OPTION, BAD_REQUEST, BAD_DOCUMENT, FOREIGN_DOCUMENT, TOO_LARGE, DAEMON_UNREACHABLE, FOREIGN_DAEMON,
     WRITE_FAILED, INTERNAL
@@ -41,13 +43,12 @@ enum failure {
 _Noreturn __attribute__((sentinel)) void refuse(const struct call *call, enum failure why, const char *subject, ...);
 _Noreturn void refuse_as_told(const struct call *call, const struct reply *reply);
 int64_t now(void);
-bool pause_before(const struct call *call, unsigned attempt);
-/* document.c */
+bool pause_for_another(const struct call *call);
+int open_regular(const char *path, struct stat *status);
+const char *read_file(int fd, size_t size, void *into);
 struct document document_lock(const struct call *call, const char *path);
-void document_read(const struct call *call, const struct document *document, uint8_t *into);
 void document_replace(const struct call *call, const struct document *document, const struct reply *reply);
-/* daemon.c */
+bool is_woken(struct call *call);
 const uint8_t *daemon_request(const struct call *call, const struct document *document);
 struct reply daemon_ask(const struct call *call);
-/* reply.c: no I/O, no state */
 struct reply reply_parse(const uint8_t *payload, size_t length);

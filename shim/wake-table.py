@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Print which properties wake which hook, as rows of the table in main.c.
+"""Print which properties wake which hook, as the wake table that is compiled into wake.c.
 
 The hooks are parsed, not imported: building the shim must need no library that a hook uses.
 """
@@ -45,8 +45,8 @@ def wake(path: pathlib.Path, call: ast.Call) -> tuple[str, tuple[str, ...]]:
     properties = literal(path, call, "properties")
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise BadHook(path, call.lineno, f"name={name!r} is not a hook's name")
-    if not isinstance(properties, tuple) or not 0 < len(properties) <= PROPERTIES_MAX:
-        raise BadHook(path, call.lineno, f"properties is not a tuple of 1 to {PROPERTIES_MAX}")
+    if not isinstance(properties, tuple) or len(properties) > PROPERTIES_MAX:
+        raise BadHook(path, call.lineno, f"properties is not a tuple of up to {PROPERTIES_MAX}")
     for each in properties:
         if not isinstance(each, str) or not re.fullmatch(r"[A-Za-z0-9_]+", each):
             raise BadHook(path, call.lineno, f"{each!r} is not a property's name")
@@ -80,7 +80,7 @@ def main() -> int:
         return 1
     print("// made by wake-table.py from the files in hooks/")
     for name in sorted(rows):
-        print('{{"{}", {{{}, NULL}}}},'.format(name, ", ".join(f'"{p}"' for p in rows[name])))
+        print('"{}\\n"'.format(" ".join([name, "*", *(rows[name] or "*")])))
     return 0
 
 

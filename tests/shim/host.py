@@ -26,6 +26,7 @@ class Host:
     def __init__(self, shim: pathlib.Path, place: pathlib.Path) -> None:
         self.place = place
         self.socket = place / "s"
+        self.table = place / "s.wake"
         self.hook = place / "before_nic_hotplug" / "50_extnet"
         self.hook.parent.mkdir()
         self.hook.symlink_to(shim)

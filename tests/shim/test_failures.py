@@ -281,10 +281,12 @@ def pack(*elements: object) -> bytes:
         b"\x94\x01\xa9rewritten\xc4\x05four",
         b"\x94\x01\xa9rewritten\xc6\xff\xff\xff\xff<a/>\x90",
         b"\x94\x01\xd9\xffrewritten\xc4\x04<a/>\x90",
-        b"\x94\x01\xda\x00\x09rewritten\xc4\x04<a/>\x90",
         b"\x94\xcc\x01\xa9rewritten\xc4\x04<a/>\x90",
-        b"\xdd\x00\x00\x00\x04\x01\xa9rewritten\xc4\x04<a/>\x90",
         b"\xdc\x00",
+        b"\xdd\x00\x01\xa9rewritten\xc4\x04<a/>\x90",
+        b"\xde\x00\x04\x01\xa9rewritten\xc4\x04<a/>\x90",
+        b"\x94\x01\xdc\x00\x09rewritten\xc4\x04<a/>\x90",
+        b"\x94\x01\xa9rewritten\xc7\x04<a/>\x90",
         b"\xff" * 100,
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
         pack(1, "rewritten", b"<a/>"),
@@ -316,6 +318,7 @@ def test_an_answer_that_is_none(host: Host, serve: Serve, payload: bytes) -> Non
     [
         pack(1, "rewritten", NEW, ["a note"], {"more": 1}, None),
         b"\xdc\x00\x04\x01\xd9\x09rewritten\xc6" + len(NEW).to_bytes(4, "big") + NEW + b"\x90",
+        b"\xdd\x00\x00\x00\x04\x01\xda\x00\x09rewritten\xc4" + bytes([len(NEW)]) + NEW + b"\x90",
         b"\x9f\x01\xa9rewritten\xc5" + len(NEW).to_bytes(2, "big") + NEW + b"whatever is behind the body",
     ],
 )

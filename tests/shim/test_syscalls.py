@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,11 @@ from tests.shim.host import NEW, OLD, Host, quiet
 from tests.shim.peer import rewrite
 
 if TYPE_CHECKING:
-    import subprocess
-
     from tests.shim.host import Serve
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 
+CALL = r"^\d+ +(\w+)\("
 OWN = {"open", "openat", "fstat", "newfstatat", "lstat", "stat", "socket", "getsockopt", "fchmod", "rename", "renameat"}
 """What the shim itself calls, apart from the run-time library, and apart from what INTERRUPTIBLE adds."""
 INTERRUPTIBLE = {"read", "write", "flock", "poll", "connect", "sendto", "recvfrom", "close"}
@@ -34,7 +34,7 @@ def strace(host: Host, *options: str) -> tuple[subprocess.CompletedProcess[bytes
     if shutil.which("setarch"):  # the sanitizers want their addresses
         wrapper = ["setarch", "-R", *wrapper]
     result = host.run(wrapper=wrapper, environment=None)
-    return result, re.findall(r"^\d+ +(\w+)\(", log.read_text(errors="replace"), re.MULTILINE)
+    return result, re.findall(CALL, log.read_text(errors="replace"), re.MULTILINE)
 
 
 def numbered(calls: list[str]) -> list[tuple[str, int]]:
@@ -53,18 +53,34 @@ def own_part(host: Host, serve: Serve) -> list[tuple[str, int]]:
     quiet(result)
     host.document.write_bytes(OLD)
     steps = numbered(calls)
-    last = max(index for index, (call, _) in enumerate(steps) if call == "flock")
-    return steps[last - 2 :]
+    log = (host.place / "trace").read_text(errors="replace")
+    before = log[: log.index(f'"{host.table}"')]  # what it opens first
+    return steps[len(re.findall(CALL, before, re.MULTILINE)) - 1 :]
 
 
 @pytest.mark.release_binary
-def test_a_hook_without_its_property_touches_nothing(host: Host) -> None:
+@pytest.mark.parametrize("table", [None, b"extnet * extnet\n"])
+def test_a_hook_without_its_property_touches_nothing(host: Host, table: bytes | None) -> None:
+    """But the wake table."""
+    if table:
+        host.table.write_bytes(table)
     environment = host.environment()
     del environment["extnet"]
     log = host.place / "trace"
     quiet(host.run(environment=environment, wrapper=["strace", "-qq", "-o", str(log)]))
-    calls = re.findall(r"^(\w+)\(", log.read_text(), re.MULTILINE)
-    assert not {"open", "openat", "socket", "connect", "read", "write", "fstat", "readlink"} & set(calls)
+    calls = re.findall(r"^(\w+)\((.*)", log.read_text(), re.MULTILINE)
+    own = [name for name, _ in calls if name not in {"execve", "arch_prctl", "set_tid_address", "exit_group"}]
+    assert own == (["open", "fcntl", "fstat", "read"] if table else ["open"])  # fcntl: so musl opens with O_CLOEXEC
+    assert [arguments.split('"')[1] for name, arguments in calls if name == "open"] == [str(host.table)]
+
+
+@pytest.mark.release_binary
+@pytest.mark.parametrize("options", [[], ["--socket=/run/vdsm-hookd/hook.sock"]])
+def test_the_table_of_the_default_socket(host: Host, options: list[str]) -> None:
+    log = host.place / "trace"
+    command = ["strace", "-qq", "-e", "trace=open", "-o", str(log), str(host.hook), "--timeout=0.01", *options]
+    subprocess.run(command, env={}, check=False)
+    assert re.findall(r'"(.*)"', log.read_text())[0] == "/var/lib/vdsm-hookd/wake"
 
 
 def test_a_hook_without_its_property_needs_no_daemon_and_no_document(host: Host) -> None:
@@ -77,6 +93,7 @@ def test_a_hook_without_its_property_needs_no_daemon_and_no_document(host: Host)
 def test_killed_at_every_system_call(host: Host, serve: Serve) -> None:
     """The document is the old one or the new one, and whole; the next run clears up."""
     serve(rewrite(NEW))
+    host.table.write_bytes(b"extnet * extnet\n")
     steps = own_part(host, serve)
     assert {"flock", "sendto", "write", "rename"} <= {call for call, _ in steps}, steps
     outcomes = set()
@@ -96,6 +113,7 @@ def test_killed_at_every_system_call(host: Host, serve: Serve) -> None:
 
 def test_interrupted_at_every_system_call(host: Host, serve: Serve) -> None:
     serve(rewrite(NEW))
+    host.table.write_bytes(b"extnet * extnet\n")
     for call, number in own_part(host, serve):
         if call not in INTERRUPTIBLE:
             continue
@@ -110,6 +128,7 @@ def test_interrupted_at_every_system_call(host: Host, serve: Serve) -> None:
 def test_a_failure_of_every_system_call(host: Host, serve: Serve, error: str) -> None:
     """Either it does not matter, or it is status 2 with an untouched document and one line."""
     serve(rewrite(NEW))
+    host.table.write_bytes(b"extnet * extnet\n")
     for call, number in own_part(host, serve):
         if call not in OWN | INTERRUPTIBLE:
             continue
