@@ -3,6 +3,8 @@
     extnet=glitter          the network
     extnet=ovs-net/lab-42   a portgroup of the network
 
+[map] in the configuration sends the vNICs of whole Engine networks there, without a property; a property wins over it.
+
 The rewrite of vdsm's stock hook, and what that one lacks: the network has to be there, and a link toggle or a profile
 change of a running vNIC (before_update_device) keeps it on its network instead of moving it to the Engine's bridge.
 """
@@ -14,15 +16,31 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lxml import etree
+
 from vdsm_hookd import options
 from vdsm_hookd.hook import Call, Hook, Refusal, bad_property, quote, text_property
 from vdsm_hookd.networks import Network
 from vdsm_hookd.options import option
+from vdsm_hookd.tree import remove
 
 MAX_NAME = 255
 """Bytes of the property's value."""
 
 _BAD_XML = "see the device's XML in vdsm.log; extnet belongs on vNICs of type bridge or network"
+
+
+def _split(value: str) -> tuple[str, str]:
+    """NETWORK and PORTGROUP, which may be empty. Raises ValueError."""
+    name, slash, portgroup = value.partition("/")
+    if not name or (slash and not portgroup) or "/" in portgroup:
+        raise ValueError("is neither NETWORK nor NETWORK/PORTGROUP")
+    return name, portgroup
+
+
+def _parse_mapping(engine_network: str, target: str) -> str:
+    """A line of [map]: what the property would say for the vNICs of this Engine network."""
+    _split(target)
+    return target
 
 
 @dataclass(frozen=True)
@@ -36,19 +54,23 @@ class Options:
         options.choice("adapt", "refuse", "keep"),
         "filterref and port isolation on an Open vSwitch network, which libvirt refuses: adapt drops them",
     )
+    map: Mapping[str, str] = options.table("map", _parse_mapping, "ENGINE-NETWORK = NETWORK[/PORTGROUP]")
 
 
 class Target(NamedTuple):
-    """Where a vNIC is to go. `network` is None where libvirt's view does not have it."""
+    """Where a vNIC is to go, and what says so. `network` is None where libvirt's view does not have it."""
 
     name: str
     portgroup: str
     network: Network | None
+    said_by: str
 
 
 def join(call: Call) -> bool:
     """before_device_create, before_nic_hotplug: the vNIC joins the network, or the device is refused."""
     target = _target(call)
+    if target is None:
+        return False
     _require_usable(call, target)
     return _rewrite(call, target, adapt=call.options.incompatible)
 
@@ -61,6 +83,8 @@ def keep_joined(call: Call) -> bool:
     without these elements.
     """
     target = _target(call)
+    if target is None:
+        return False
     try:
         _require_usable(call, target)
     except Refusal as refusal:
@@ -72,7 +96,9 @@ def keep_joined(call: Call) -> bool:
 def check(call: Call) -> bool:
     """before_device_migrate_destination: vdsm ignores the document; a refusal stops the migration while that is
     cheap."""
-    _require_usable(call, _target(call))
+    target = _target(call)
+    if target is not None:
+        _require_usable(call, target)
     return False
 
 
@@ -86,23 +112,45 @@ HOOK = Hook(
         "before_device_migrate_destination": check,
     },
     options=Options,
+    always=lambda options: bool(options.map),
 )
 
 
-def _target(call: Call) -> Target:
-    value = text_property(call, "extnet", MAX_NAME)
-    name, slash, portgroup = value.partition("/")
-    if not name or (slash and not portgroup) or "/" in portgroup:
-        raise bad_property(call, "extnet", "is neither NETWORK nor NETWORK/PORTGROUP")
+def _target(call: Call) -> Target | None:
+    """Where the property sends the vNIC, or else [map]; None where neither has a word about it."""
+    said_by = "extnet in the vNIC profile"
+    if "extnet" in call.properties:
+        value = text_property(call, "extnet", MAX_NAME)
+    else:
+        said_by = "[map] in vdsm-hookd.conf"
+        mapped = _mapped(call)
+        if mapped is None:
+            return None
+        value = mapped
+    try:
+        name, portgroup = _split(value)
+    except ValueError as error:
+        raise bad_property(call, "extnet", str(error)) from None
     call.network = name
     if not call.options.allow.match(name) or call.options.deny.match(name):
         raise Refusal(
             "network-not-allowed",
             f"[extnet] allow and deny keep vNICs off network {quote(name)}",
-            "choose another network in the vNIC profile, or change the policy in vdsm-hookd.conf",
+            f"correct {said_by}, or change the policy in vdsm-hookd.conf",
             name,
         )
-    return Target(name, portgroup, call.networks.by_name.get(name))
+    return Target(name, portgroup, call.networks.by_name.get(name), said_by)
+
+
+def _mapped(call: Call) -> str | None:
+    """What [map] says of a vNIC on an Engine network, which vdsm names as the bridge of its source."""
+    for source in call.document.iter("source"):
+        parent = source.getparent()
+        if parent is not None and parent.tag == "interface" and source.get("network") is None:
+            target: str | None = call.options.map.get(source.get("bridge"))
+            if target is not None:
+                return target
+    return None
 
 
 def _require_usable(call: Call, target: Target) -> None:
@@ -112,7 +160,7 @@ def _require_usable(call: Call, target: Target) -> None:
         raise Refusal(
             "network-missing",
             f"libvirt on this host has no network {name}",
-            "define and start it (virsh net-define, net-start, net-autostart), or correct extnet in the vNIC profile",
+            f"define and start it (virsh net-define, net-start, net-autostart), or correct {target.said_by}",
             target.name,
         )
     if not network.active:
@@ -126,7 +174,7 @@ def _require_usable(call: Call, target: Target) -> None:
         raise Refusal(
             "portgroup-missing",
             f"libvirt network {name} has no portgroup {quote(target.portgroup)}",
-            "add it to the network (virsh net-edit), or correct extnet in the vNIC profile",
+            f"add it to the network (virsh net-edit), or correct {target.said_by}",
             target.name,
         )
 
@@ -192,19 +240,6 @@ def _fit_openvswitch(call: Call, interface: etree._Element, target: Target, adap
             target.name,
         )
     for element in misfits:
-        _remove(element)
+        remove(element)
     call.note(f"dropped {names}: network {quote(target.name)} is on Open vSwitch, where libvirt refuses that")
     return True
-
-
-def _remove(element: etree._Element) -> None:
-    """Take the element out and leave the text behind it, which lxml keeps in its tail."""
-    parent = element.getparent()
-    assert parent is not None  # an interface's child
-    if element.tail:
-        previous = element.getprevious()
-        if previous is None:
-            parent.text = (parent.text or "") + element.tail
-        else:
-            previous.tail = (previous.tail or "") + element.tail
-    parent.remove(element)

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vdsm_hookd import ini, options
 from vdsm_hookd.ini import ConfigError, Entry, Origin, Problem
@@ -23,7 +23,7 @@ VENDOR_FOLDERS = ("/usr/lib/vdsm-hookd/vdsm-hookd.conf.d", "/run/vdsm-hookd/vdsm
 
 @dataclass(frozen=True)
 class Daemon:
-    """The service itself. systemd's sockets, when it hands them over, win over the paths. Needs a restart."""
+    """The service itself. systemd's sockets, when it hands them over, win over the paths, which need a restart."""
 
     hook_socket: str = option("/run/vdsm-hookd/hook.sock", options.text, "where the shim calls")
     control_socket: str = option("/run/vdsm-hookd/control.sock", options.text, "where hookctl asks")
@@ -40,13 +40,39 @@ class Libvirt:
 
 
 @dataclass(frozen=True)
+class Hooks:
+    """Which hooks serve requests; a link to one that is not enabled refuses what asks for it."""
+
+    enabled: tuple[str, ...] = option(
+        "extnet macspoof qemucmdline", options.words, "names, in the order of their rules"
+    )
+
+
+class Source(NamedTuple):
+    """The entries of all files and of the command line, in the order in which they are merged, not yet checked."""
+
+    files: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+    def last(self, section: str, key: str) -> Entry | None:
+        """The entry that decides about one key."""
+        return next((entry for entry in reversed(self.entries) if (entry.section, entry.key) == (section, key)), None)
+
+
+@dataclass(frozen=True)
 class Config:
-    """One configuration as it was read, typed and checked; never changed, only replaced as a whole."""
+    """One configuration as it was read, typed and checked; never changed, only replaced as a whole.
+
+    `hooks` are the options of each hook by its name, `rewrites` the entries of each `[rewrite NAME]` section in their
+    order, `entries` all that is in force.
+    """
 
     files: tuple[str, ...]
     daemon: Daemon
     libvirt: Libvirt
-    hooks: Mapping[str, object]
+    enabled: tuple[str, ...]
+    hooks: Mapping[str, Any]
+    rewrites: Mapping[str, tuple[Entry, ...]]
     entries: tuple[Entry, ...]
 
 
@@ -57,14 +83,14 @@ def files_of(main: str) -> list[str]:
     return [main, *sorted(drop_ins, key=os.path.basename)]
 
 
-def load(main: str, hook_sections: Mapping[str, type], overrides: Iterable[Entry] = ()) -> Config:
-    """Read and check everything.
+def read(main: str, overrides: Iterable[Entry] = ()) -> Source:
+    """Read the files; `overrides` win over them all.
 
-    `hook_sections` gives, by hook name, the dataclass of the options that the hook declares; `overrides` are entries
-    that win over every file. A missing default file means defaults; any other missing file is an error. Raises
-    ConfigError.
+    A missing default file means defaults; any other missing file is an error. Raises ConfigError.
     """
-    read, entries, problems = [], [], []
+    files: list[str] = []
+    entries: list[Entry] = []
+    problems: list[Problem] = []
     for file in files_of(main):
         try:
             content = Path(file).read_text(encoding="utf-8")
@@ -75,57 +101,86 @@ def load(main: str, hook_sections: Mapping[str, type], overrides: Iterable[Entry
         except (OSError, UnicodeDecodeError) as error:
             problems.append(Problem(Origin(file, 0), f"can't be read: {error}"))
             continue
-        read.append(file)
+        files.append(file)
         try:
             entries += _without_repeats(ini.parse(content, file))
         except ConfigError as error:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return build(tuple(read), [*entries, *overrides], hook_sections)
+    return Source(tuple(files), (*entries, *overrides))
 
 
 def _without_repeats(entries: Iterable[Entry]) -> list[Entry]:
-    """Between files a later value wins; within one file a second one is most likely a slip."""
-    kept: dict[tuple[str, str], Entry] = {}
-    problems = []
+    """Between files a later value wins; within one file a second one is most likely a slip, but for rewrites'
+    actions."""
+    kept, problems = [], []
+    first: dict[tuple[str, str], Entry] = {}
     for entry in entries:
-        first = kept.setdefault((entry.section, entry.key), entry)
-        if first is not entry:
-            problems.append(
-                Problem(entry.origin, f"[{entry.section}] {entry.key} is already set in line {first.origin.line}")
-            )
+        kept.append(entry)
+        if not entry.key:
+            continue
+        before = first.setdefault((entry.section, entry.key), entry)
+        if before is not entry and not _is_rewrite(entry):
+            line = before.origin.line
+            problems.append(Problem(entry.origin, f"[{entry.section}] {entry.key} is already set in line {line}"))
     if problems:
         raise ConfigError(problems)
-    return list(kept.values())
+    return kept
 
 
-def build(files: tuple[str, ...], entries: Iterable[Entry], hook_sections: Mapping[str, type]) -> Config:
-    """Turn entries into a Config; of several values for one key the last wins. Raises ConfigError."""
-    sections: dict[str, type] = {"daemon": Daemon, "libvirt": Libvirt, **hook_sections}
+def _is_rewrite(entry: Entry) -> bool:
+    return entry.section.startswith("rewrite ")
+
+
+def build(source: Source, hook_sections: Mapping[str, type]) -> Config:
+    """Check and type what was read. `hook_sections` gives the dataclass of options that each hook declares, by its
+    name.
+
+    Raises ConfigError with all that is wrong.
+    """
+    sections: dict[str, type] = {"daemon": Daemon, "libvirt": Libvirt, "hooks": Hooks, **hook_sections}
+    tables = {name for section in sections.values() for name in options.tables(section)}
     effective = {name: options.defaults(name, section) for name, section in sections.items()}
+    effective.update({name: {} for name in tables})
+    rewrites: dict[str, list[Entry]] = {}
     problems = []
-    for entry in entries:
-        if entry.section in sections:
-            effective[entry.section][entry.key] = entry
-        else:
-            known = ", ".join(sections)
+    for entry in source.entries:
+        if _is_rewrite(entry):
+            _add_to_rewrite(rewrites, entry)
+        elif entry.section in effective:
+            if entry.key:
+                effective[entry.section][entry.key] = entry
+        elif not entry.key:
+            known = ", ".join([*effective, "rewrite NAME"])
             problems.append(Problem(entry.origin, f"no section [{entry.section}] is known (there are: {known})"))
     built: dict[str, Any] = {}
     for name, section in sections.items():
         try:
-            built[name] = options.read_section(section, effective[name])
+            of_tables = {table: effective[table].values() for table in options.tables(section)}
+            built[name] = options.read_section(section, effective[name], of_tables)
         except ConfigError as error:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
+    in_force = [entry for section in (*effective.values(),) for entry in section.values()]
     return Config(
-        files=files,
+        files=source.files,
         daemon=built["daemon"],
         libvirt=built["libvirt"],
+        enabled=built["hooks"].enabled,
         hooks={name: built[name] for name in hook_sections},
-        entries=tuple(entry for section in effective.values() for entry in section.values()),
+        rewrites={name: tuple(entries) for name, entries in rewrites.items()},
+        entries=(*in_force, *(entry for entries in rewrites.values() for entry in entries)),
     )
+
+
+def _add_to_rewrite(rewrites: dict[str, list[Entry]], entry: Entry) -> None:
+    """A rewrite is one thing: a later file that has it again replaces all of it, in the later place."""
+    name = entry.section.partition(" ")[2]
+    if rewrites.get(name, [entry])[0].origin.file != entry.origin.file:
+        del rewrites[name]
+    rewrites.setdefault(name, []).append(entry)
 
 
 def show(config: Config) -> str:

@@ -11,10 +11,10 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from vdsm_hookd import __version__, cli, config, journal, registry, server, systemd
+from vdsm_hookd import __version__, cli, config, journal, registry, server, systemd, wake_table
 from vdsm_hookd.config import Config
-from vdsm_hookd.decision import Policy
 from vdsm_hookd.ini import ConfigError, Entry, Origin
+from vdsm_hookd.policy import Policy
 from vdsm_hookd.server import Server
 from vdsm_hookd.service import Service
 
@@ -27,11 +27,9 @@ _SWITCH_INTERVAL = 0.0005
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon; returns its exit status."""
     arguments = _parse(argv)
-    hooks = registry.load()
 
     def load() -> tuple[Config, Policy]:
-        loaded = config.load(arguments.config, registry.sections(hooks), _overrides(arguments))
-        return loaded, registry.policy(hooks, loaded)
+        return registry.configure(arguments.config, _overrides(arguments))
 
     journal.set_up()
     loop = Server()
@@ -45,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return cli.EX_DATAERR
-    except OSError as error:
-        print(f"vdsm-hookd: {error.strerror}", file=sys.stderr)
+    except (OSError, ValueError) as error:
+        print(f"vdsm-hookd: {error}", file=sys.stderr)
         return cli.EX_OSERR
 
 
@@ -54,6 +52,7 @@ def _serve(service: Service, loop: Server) -> int:
     # The watch's thread parses XML now and then; a request must not wait 5 ms, Python's default, for its turn.
     sys.setswitchinterval(_SWITCH_INTERVAL)
     sockets, own_paths = _sockets(service.config)
+    service.keep_wake_table(wake_table.path_for(sockets["hook"].getsockname()))
     service.watch.start()
     for name, sock in sockets.items():
         loop.add(service.listener(name, sock))

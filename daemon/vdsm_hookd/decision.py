@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypedDict
 
 from lxml import etree
 
 from vdsm_hookd import document
-from vdsm_hookd.hook import Call, Hook, Refusal, quote
+from vdsm_hookd.hook import Call, Refusal, quote
+from vdsm_hookd.host import Host
 from vdsm_hookd.networks import NetworkView
+from vdsm_hookd.policy import Policy, Rule
 
+HOST = Host()
 STATE_CODES = frozenset({"network-missing", "network-inactive", "portgroup-missing"})
 """Refusals that stand on the network view, and so only as firmly as the view does."""
 
@@ -28,20 +31,6 @@ class Request(NamedTuple):
     hook: str
     environment: Mapping[str, bytes]
     document: bytes
-
-
-class Rule(NamedTuple):
-    """One enabled hook with its options, and where it was enabled."""
-
-    hook: Hook
-    options: object
-    source: str
-
-
-class Policy(NamedTuple):
-    """All that the configuration says about requests: an immutable snapshot, replaced as a whole."""
-
-    rules: Mapping[str, Rule]
 
 
 class Decision(NamedTuple):
@@ -58,6 +47,7 @@ class Decision(NamedTuple):
     rule: str = ""
     vm_id: str = ""
     vm_name: str = ""
+    vm_uuid: str = ""
     mac: str = ""
     network: str = ""
     document: bytes = b""
@@ -89,65 +79,67 @@ class _Facts(TypedDict, total=False):
     rule: str
     vm_id: str
     vm_name: str
+    vm_uuid: str
     mac: str
     network: str
 
 
-def decide(request: Request, policy: Policy, networks: NetworkView) -> Decision:
+def decide(request: Request, policy: Policy, networks: NetworkView, host: Host = HOST) -> Decision:
     """Decide one request. Never raises: what a hook did not foresee is a refusal with code `internal`."""
     vm_id = request.environment.get("vmId", b"").decode("utf-8", "backslashreplace")
     facts: _Facts = {"event": request.event, "hook": request.hook, "vm_id": vm_id}
-    rule = policy.rules.get(request.hook)
     try:
-        if rule is None:
-            raise _unknown_hook(request.hook, policy)
-        facts["rule"] = rule.source
-        properties = {name: request.environment[name] for name in rule.hook.properties if name in request.environment}
-        if not properties:
+        rules = policy.rules_for(request.hook, request.event, request.environment)
+        if not rules:
             return Decision("unchanged", **facts)
-        return _run(request, rule, properties, networks, facts)
+        return _apply(request, rules, networks, host, facts)
     except Refusal as refusal:
         return _refused(refusal, networks, facts)
 
 
-def _run(
-    request: Request, rule: Rule, properties: Mapping[str, bytes], networks: NetworkView, facts: _Facts
-) -> Decision:
-    rewrite = rule.hook.events.get(request.event)
-    if rewrite is None:
-        served = ", ".join(rule.hook.events)
-        raise Refusal(
-            "unsupported-event",
-            f"hook {rule.hook.name} does not serve {quote(request.event)}",
-            f"remove its link from that hook directory; it serves {served}",
-        )
+def _apply(request: Request, rules: Sequence[Rule], networks: NetworkView, host: Host, facts: _Facts) -> Decision:
+    """Let the rules, in order, rewrite the document; the first that refuses refuses for all."""
     try:
         root = document.parse(request.document)
     except document.BadDocument as error:
         raise Refusal("bad-xml", f"the XML can't be used: {error}", "see the XML in vdsm.log") from None
     facts.update(_identity(root))
-    call = Call(request.event, properties, root, networks, rule.options)
-    try:
-        changed = rewrite(call)
-        rewritten = document.serialise(root) if changed else b""
-    except Refusal:
-        raise
-    except Exception as error:  # a hook's own bug must cost one request, not the daemon
-        what = f"hook {rule.hook.name} failed: {type(error).__name__}"
-        return Decision(
-            "refused",
-            **facts,
-            code="internal",
-            what=what,
-            remedy="see the journal of vdsm-hookd, and report it",
-            error=error,
-        )
-    finally:
-        facts["network"] = call.network
-    if networks.outage and call.network:
-        call.note(f"decided from the network view of {_moment(networks)}: {networks.outage}")
-    outcome = "rewritten" if changed else "unchanged"
-    return Decision(outcome, **facts, document=rewritten, notes=tuple(call.notes), unsure=call.unsure)
+    applied, notes, unsure = [], [], False
+    for rule in rules:
+        facts["rule"] = rule.source
+        call = _call(request, rule, root, networks, host, facts["vm_id"])
+        try:
+            if rule.hook.events[request.event](call):
+                applied.append(rule.source)
+        except Refusal:
+            facts["network"] = call.network or facts.get("network", "")
+            raise
+        except Exception as error:  # a hook's own bug must cost one request, not the daemon
+            return _failed(rule, error, facts)
+        facts["network"] = call.network or facts.get("network", "")
+        notes += call.notes
+        unsure = unsure or call.unsure
+    if applied and root.tag == "domain" and root.findtext("uuid", "") != facts.get("vm_uuid"):
+        facts["rule"] = "; ".join(applied)
+        raise Refusal("not-permitted", "a rewrite would change the VM's uuid", "correct the rule, then hookctl reload")
+    if networks.outage and facts.get("network"):
+        notes.append(f"decided from the network view of {_moment(networks)}: {networks.outage}")
+    facts["rule"] = "; ".join(applied)
+    if not applied:
+        return Decision("unchanged", **facts, notes=tuple(notes), unsure=unsure)
+    return Decision("rewritten", **facts, document=document.serialise(root), notes=tuple(notes), unsure=unsure)
+
+
+def _call(request: Request, rule: Rule, root: etree._Element, networks: NetworkView, host: Host, vm_id: str) -> Call:
+    environment = request.environment
+    properties = {name: environment[name] for name in rule.hook.properties if name in environment}
+    return Call(request.event, properties, root, networks, rule.options, host, vm_id)
+
+
+def _failed(rule: Rule, error: Exception, facts: _Facts) -> Decision:
+    what = f"hook {rule.hook.name} failed: {type(error).__name__}"
+    remedy = "see the journal of vdsm-hookd, and report it"
+    return Decision("refused", **facts, code="internal", what=what, remedy=remedy, error=error)
 
 
 def _refused(refusal: Refusal, networks: NetworkView, facts: _Facts) -> Decision:
@@ -161,19 +153,10 @@ def _refused(refusal: Refusal, networks: NetworkView, facts: _Facts) -> Decision
     return Decision("refused", **facts, code=code, what=what, remedy=remedy, unsure=unsure)
 
 
-def _unknown_hook(name: str, policy: Policy) -> Refusal:
-    enabled = ", ".join(policy.rules) or "none"
-    return Refusal(
-        "unknown-hook",
-        f"no hook {quote(name)} is enabled in vdsm-hookd (enabled: {enabled})",
-        "enable it in vdsm-hookd.conf, or remove its link from the hook directories",
-    )
-
-
 def _identity(root: etree._Element) -> _Facts:
-    """Who a document is about, for people: the VM's name in a domain, the MAC address in an interface."""
+    """Who a document is about: the VM's name and uuid in a domain, the MAC address in an interface."""
     if root.tag == "domain":
-        return {"vm_name": root.findtext("name", "")}
+        return {"vm_name": root.findtext("name", ""), "vm_uuid": root.findtext("uuid", "")}
     for mac in root.iterchildren("mac"):
         return {"mac": mac.get("address", "")}
     return {}

@@ -1,7 +1,8 @@
 """The API that a hook is written against: `Hook` declares it, `Call` is one call of it, `Refusal` says no.
 
 A hook is a pure function of its call. What it may change is the document; what it wants an operator to know it notes;
-what it can't do it refuses. It never reads files, the environment, the clock or libvirt.
+what it can't do it refuses. It never reads files, the environment, the clock or libvirt: networks it finds in
+`Call.networks`, and the little else that it may know of its host it asks `Call.host`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Callable
 
 from lxml import etree
 
+from vdsm_hookd.host import Host
 from vdsm_hookd.networks import NetworkView
 from vdsm_hookd.options import NoOptions
 
@@ -46,6 +48,9 @@ class Call:
     document: etree._Element
     networks: NetworkView
     options: Any
+    host: Host = field(default_factory=Host)
+    vm_id: str = ""
+    """The VM's uuid, as vdsm gives it in the variable vmId."""
     network: str = ""
     """The libvirt network that the call turned out to be about, for the records."""
     unsure: bool = False
@@ -62,6 +67,10 @@ Rewrite = Callable[[Call], bool]
 """Serves one event: changes `call.document` in place and returns whether it changed anything, or raises Refusal."""
 
 
+def _needs_a_property(options: Any) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Hook:
     """What a hook is: its name (the file name in vdsm's hook directory without `50_`), the properties that wake it, the
@@ -71,6 +80,16 @@ class Hook:
     properties: tuple[str, ...]
     events: Mapping[str, Rewrite]
     options: type = NoOptions
+    always: Callable[[Any], bool] = _needs_a_property
+    """Whether, with these options, every request of its events wakes it, also one without any of its properties."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for names that a file or an environment variable can't have."""
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
+            raise ValueError(f"{self.name!r} is not a hook's name: letters, digits, - and _ only")
+        for name in self.properties:
+            if not re.fullmatch(r"[A-Za-z0-9_]+", name) or name == "vmId":
+                raise ValueError(f"{name!r} is not a property's name: letters, digits and _ only, and not vmId")
 
 
 def quote(value: str | bytes) -> str:
@@ -87,7 +106,7 @@ def quote(value: str | bytes) -> str:
 
 
 # Unicode's control characters (Cc), and what XML can't carry at all: surrogates and two noncharacters.
-_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def text_property(call: Call, name: str, max_bytes: int) -> str:
@@ -103,12 +122,13 @@ def text_property(call: Call, name: str, max_bytes: int) -> str:
         raise bad_property(call, name, "is empty")
     if len(text.encode()) > max_bytes:
         raise bad_property(call, name, f"is longer than {max_bytes} bytes")
-    if _UNFIT.search(text):
+    if UNFIT.search(text):
         raise bad_property(call, name, "holds a control character")
     return text
 
 
 def bad_property(call: Call, name: str, reason: str) -> Refusal:
     """The refusal of a property's value: `reason` goes on after the quoted value."""
-    what = f"{name}={quote(call.properties[name])} {reason}"
+    value = f"={quote(call.properties[name])}" if name in call.properties else ""
+    what = f"{name}{value} {reason}"
     return Refusal("bad-property", what, f"correct {name} in the vNIC profile or the VM")

@@ -28,7 +28,7 @@ DEFAULT = Origin("default", 0)
 
 @dataclass(frozen=True)
 class Entry:
-    """One `key = value` of one section."""
+    """One `key = value` of one section; the section's own line is an entry with an empty key."""
 
     section: str
     key: str
@@ -81,6 +81,7 @@ def parse(text: str, file: str) -> Iterator[Entry]:
             if stripped[-1] != "]" or not stripped[1:-1].strip():
                 raise ConfigError([Problem(origin, f"a section must look like [name], not {stripped!r}")])
             section = " ".join(stripped[1:-1].split())
+            yield Entry(section, "", "", origin)
             continue
         key, equals, value = stripped.partition("=")
         key = " ".join(key.split())

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Callable, TypeVar
 
 from vdsm_hookd.ini import DEFAULT, ConfigError, Entry, Problem
 
 T = TypeVar("T")
 Section = TypeVar("Section")
+NO_TABLES: Mapping[str, Iterable[Entry]] = MappingProxyType({})
 
 
 def option(default: str, parse: Callable[[str], T], doc: str) -> T:
@@ -24,24 +26,53 @@ def option(default: str, parse: Callable[[str], T], doc: str) -> T:
     return field
 
 
+def table(section: str, parse: Callable[[str, str], T], doc: str) -> Mapping[str, T]:
+    """Declare a section of its own whose keys are the operator's; `parse` gets key and value, and raises as
+    `option`'s."""
+    metadata = {"table": section, "parse": parse, "doc": doc}
+    field: Mapping[str, T] = dataclasses.field(default_factory=lambda: MappingProxyType({}), metadata=metadata)
+    return field
+
+
+def tables(section: type) -> dict[str, str]:
+    """The sections that a dataclass of options has through `table`, and in which field each ends up."""
+    fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(section)
+    return {field.metadata["table"]: field.name for field in fields if "table" in field.metadata}
+
+
 @dataclasses.dataclass(frozen=True)
 class NoOptions:
     """The section of a hook that has nothing to set."""
 
 
-def read_section(section: type[Section], entries: Mapping[str, Entry]) -> Section:
-    """Build one section from its entries by key. Raises ConfigError with every unknown key and every bad value."""
+def read_section(
+    section: type[Section], entries: Mapping[str, Entry], table_entries: Mapping[str, Iterable[Entry]] = NO_TABLES
+) -> Section:
+    """Build one section from its entries by key, and from those of its tables by section name.
+
+    Raises ConfigError with every unknown key and every bad value.
+    """
     fields = {field.name: field for field in dataclasses.fields(section)}  # type: ignore[arg-type]
-    problems, values = [], {}
-    for key, entry in entries.items():
-        if key not in fields:
-            known = ", ".join(fields) or "none"
-            problems.append(Problem(entry.origin, f"[{entry.section}] has no option {key!r} (it has: {known})"))
-            continue
+    options = {name: field for name, field in fields.items() if "table" not in field.metadata}
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+
+    def parsed(entry: Entry, parse: Callable[..., Any], *arguments: str) -> Any:
         try:
-            values[key] = fields[key].metadata["parse"](entry.value)
+            return parse(*arguments)
         except ValueError as error:
-            problems.append(Problem(entry.origin, f"[{entry.section}] {key} = {entry.value}: {error}"))
+            problems.append(Problem(entry.origin, f"[{entry.section}] {entry.key} = {entry.value}: {error}"))
+
+    for key, entry in entries.items():
+        if key in options:
+            values[key] = parsed(entry, options[key].metadata["parse"], entry.value)
+        else:
+            known = ", ".join(options) or "none"
+            problems.append(Problem(entry.origin, f"[{entry.section}] has no option {key!r} (it has: {known})"))
+    for name, field_name in tables(section).items():
+        parse = fields[field_name].metadata["parse"]
+        read = {entry.key: parsed(entry, parse, entry.key, entry.value) for entry in table_entries.get(name, ())}
+        values[field_name] = MappingProxyType(read)
     if problems:
         raise ConfigError(problems)
     return section(**values)
@@ -50,7 +81,11 @@ def read_section(section: type[Section], entries: Mapping[str, Entry]) -> Sectio
 def defaults(name: str, section: type) -> dict[str, Entry]:
     """The entries that a section has when no file says anything."""
     fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(section)
-    return {field.name: Entry(name, field.name, field.metadata["default"], DEFAULT) for field in fields}
+    return {
+        field.name: Entry(name, field.name, field.metadata["default"], DEFAULT)
+        for field in fields
+        if "default" in field.metadata
+    }
 
 
 def text(value: str) -> str:

@@ -1,31 +1,80 @@
-"""Which hooks there are, and the policy that a configuration makes of them."""
+"""Which hooks there are, and the policy that a configuration makes of them and of its declared rewrites."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from vdsm_hookd import hooks
-from vdsm_hookd.config import Config
-from vdsm_hookd.decision import Policy, Rule
+from vdsm_hookd import config, hooks
+from vdsm_hookd.config import Config, Hooks
+from vdsm_hookd.declared import rewrite
 from vdsm_hookd.hook import Hook
+from vdsm_hookd.ini import DEFAULT, ConfigError, Entry, Problem
+from vdsm_hookd.policy import Policy, Rule
+
+ENTRY_POINTS = "vdsm_hookd.hooks"
 
 
-def load() -> dict[str, Hook]:
-    """Every hook in hooks/, by name."""
-    found = (
-        importlib.import_module(f"{hooks.__name__}.{module.name}").HOOK
-        for module in pkgutil.iter_modules(hooks.__path__)
+def configure(main: str, overrides: Iterable[Entry] = ()) -> tuple[Config, Policy]:
+    """Read, check and compile everything that the configuration in `main` says. Raises ConfigError."""
+    source = config.read(main, overrides)
+    enabled = source.last("hooks", "enabled") or Entry("hooks", "enabled", " ".join(Hooks().enabled), DEFAULT)
+    known = find(enabled)
+    loaded = config.build(source, {name: hook.options for name, hook in known.items()})
+    return loaded, compile_policy(loaded, known, enabled)
+
+
+def find(enabled: Entry) -> dict[str, Hook]:
+    """Every hook in hooks/, and those that `[hooks] enabled` names from installed packages, by name. Raises
+    ConfigError."""
+    modules = (
+        importlib.import_module(f"{hooks.__name__}.{found.name}") for found in pkgutil.iter_modules(hooks.__path__)
     )
-    return {hook.name: hook for hook in sorted(found, key=lambda hook: hook.name)}
+    known = {module.HOOK.name: module.HOOK for module in modules}
+    problems = []
+    for name in dict.fromkeys(enabled.value.replace(",", " ").split()):
+        if name not in known:
+            try:
+                known[name] = _from_package(name)
+            except Exception as error:  # a package's import can raise anything
+                problems.append(Problem(enabled.origin, f"[hooks] enabled: {name}: {error}"))
+    if problems:
+        raise ConfigError(problems)
+    return known
 
 
-def sections(known: Mapping[str, Hook]) -> dict[str, type]:
-    """The configuration sections that the hooks declare."""
-    return {name: hook.options for name, hook in known.items()}
+def _from_package(name: str) -> Hook:
+    """A third party's hook. Raises LookupError or TypeError, or what the package's import raises."""
+    from importlib import metadata
+
+    entry_points = metadata.entry_points()
+    if hasattr(entry_points, "select"):
+        group = list(entry_points.select(group=ENTRY_POINTS))
+    else:  # Python 3.9
+        group = list(entry_points.get(ENTRY_POINTS, ()))
+    for entry_point in group:
+        if entry_point.name == name:
+            hook = entry_point.load()
+            if not isinstance(hook, Hook) or hook.name != name:
+                raise TypeError(f"{entry_point.value} is not a Hook of that name")
+            return hook
+    others = ", ".join(sorted(entry_point.name for entry_point in group)) or "none"
+    raise LookupError(f"no such hook comes with vdsm-hookd or an installed package (packages have: {others})")
 
 
-def policy(known: Mapping[str, Hook], config: Config) -> Policy:
-    """The rules that serve requests under this configuration."""
-    return Policy({name: Rule(hook, config.hooks[name], f"hook {name}") for name, hook in known.items()})
+def compile_policy(loaded: Config, known: Mapping[str, Hook], enabled: Entry) -> Policy:
+    """The rules in force: the enabled hooks in the order of their list, then the declared rewrites in file order."""
+    rules = []
+    for name in dict.fromkeys(loaded.enabled):
+        hook, options = known[name], loaded.hooks[name]
+        rules.append(Rule(hook, options, f"hook {name} ({enabled.origin})", always=hook.always(options)))
+    problems: list[Problem] = []
+    for name, entries in loaded.rewrites.items():
+        try:
+            rules.append(rewrite.compile_rule(name, entries))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return Policy(rules)

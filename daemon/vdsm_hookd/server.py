@@ -31,6 +31,7 @@ REQUEST_TIMEOUT = 2.0
 """Seconds for a whole request to arrive, and again for its reply to be taken."""
 DRAIN_TIMEOUT = 1.5
 """Seconds for which accepted requests may still be answered after a stop."""
+_BACKLOG = 4096
 _ACCEPT_PAUSE = 0.1
 _CHUNK = 64 * 1024
 _PEERCRED = struct.Struct("=3i")
@@ -133,6 +134,9 @@ class Server:
             return
         self._stopping = True
         for listener in self._listeners:
+            for _ in range(_BACKLOG):  # who is connected counts on an answer
+                if not self._accept(listener):
+                    break
             self._forget(listener.socket)
         self.call_later(DRAIN_TIMEOUT, self._drop_all)
         self._wake()
@@ -170,22 +174,23 @@ class Server:
 
     # Connections.
 
-    def _accept(self, listener: Listener) -> None:
-        # One a round: the listener is level-triggered, and asking for a second costs every single one a system call.
+    def _accept(self, listener: Listener) -> bool:
+        """Accept one client. One a round: to ask for a second would cost every single one a system call more."""
         try:
             sock, _address = listener.socket.accept()
         except BlockingIOError:
-            return
+            return False
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
                 self._pause(listener, error)
-            return  # else that one client went away
+            return False  # else that one client went away
         sock.setblocking(False)
         connection = _Connection(sock, listener)
         self._connections.add(connection)
         if not self._receive(connection):
             self._watch(sock, select.EPOLLIN, lambda events: self._receive(connection))
             self._limit(connection)
+        return True
 
     def _pause(self, listener: Listener, error: OSError) -> None:
         """Out of descriptors: a level-triggered listener would spin until one is free, so look again a little later."""
@@ -297,10 +302,10 @@ def bind(path: str, mode: int) -> socket.socket:
             os.unlink(path)
         sock.bind(path)
         os.chmod(path, mode)
-        sock.listen(socket.SOMAXCONN)
+        sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        raise OSError(error.errno, f"can't listen on {path}: {error.strerror or error}") from None
+        raise OSError(f"can't listen on {path}: {error.strerror or error}") from None
     return sock
 
 

@@ -7,14 +7,15 @@ import os
 import pwd
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
-from vdsm_hookd import __version__, decision, journal, systemd, wire
+from vdsm_hookd import __version__, decision, journal, systemd, wake_table, wire
 from vdsm_hookd.config import Config
-from vdsm_hookd.decision import Decision, Policy, Request
-from vdsm_hookd.ini import ConfigError
+from vdsm_hookd.decision import Decision, Request
+from vdsm_hookd.ini import ConfigError, Origin, Problem
 from vdsm_hookd.networks import Network
+from vdsm_hookd.policy import Policy
 from vdsm_hookd.server import Listener, Peer, Reply, Server
 from vdsm_hookd.watch import Watch
 
@@ -29,14 +30,30 @@ class Service:
         self._started_at = time.time()
         self._counts: Counter[str] = Counter()
         self._last_refusal: Mapping[str, object] | None = None
+        self._wake_path = ""
         self._use(*load())
         self.watch = Watch(self.config.libvirt.uri, self.config.libvirt.resync)
 
     def _use(self, config: Config, policy: Policy) -> None:
+        # First what may fail. The shim's table never asks less than the policy that is in force a moment later.
+        if self._wake_path:
+            self._write_wake_table(policy)
         self.config = config
         self.policy = policy
         self._loaded_at = time.time()
         self._hook_users = frozenset({0, os.geteuid(), _uid(config.daemon.vdsm_user)})
+
+    def keep_wake_table(self, path: str) -> None:
+        """From now on tell the shim at `path` what wakes it. Raises ConfigError when that can't be written."""
+        self._wake_path = path
+        self._write_wake_table(self.policy)
+
+    def _write_wake_table(self, policy: Policy) -> None:
+        try:
+            wake_table.write(self._wake_path, policy.wake_table())
+        except (OSError, ValueError) as error:
+            reason = f"the shim's wake table can't be written: {error}"
+            raise ConfigError([Problem(Origin(self._wake_path, 0), reason)]) from None
 
     def reload(self) -> None:
         """Put the configuration on disk into force, whole, or raise ConfigError and leave the old one."""
@@ -118,6 +135,8 @@ class Service:
             "status": self._status,
             "networks": self._networks,
             "hooks": self._hooks,
+            "policy": self._policy,
+            "explain": self._explain,
             "reload": self._reload,
         }
         try:
@@ -140,36 +159,71 @@ class Service:
             "started_at": self._started_at,
             "degraded": view.outage,
             "libvirt": {
-                "uri": self.config.libvirt.uri,
+                "uri": self.watch.uri,
                 "connected": not view.outage,
                 "since": self.watch.link_since,
                 "outage": view.outage,
                 "synced_at": view.synced_at,
             },
             "networks": {"active": active, "inactive": len(view.by_name) - active},
-            "hooks": sorted(self.policy.rules),
+            "hooks": list(self.policy.names),
             "configuration": {"loaded_at": self._loaded_at, "files": self.config.files},
             "requests": {outcome: self._counts[outcome] for outcome in ("unchanged", "rewritten", "refused")},
             "last_refusal": self._last_refusal,
         }
 
-    def _networks(self, arguments: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    def _networks(self, arguments: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         name = arguments.get("name")
         by_name = self.watch.view.by_name
         if name is not None and name not in by_name:
             raise wire.BadMessage("network-missing", f"libvirt on this host has no network {name!r}")
         return [_network(by_name[each]) for each in sorted(by_name) if name in (None, each)]
 
-    def _hooks(self, arguments: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    def _hooks(self, arguments: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        hooks = []
+        for name, properties in self.policy.names.items():
+            rules = [rule for rule in self.policy.rules if rule.hook.name == name]
+            events = dict.fromkeys(event for rule in rules for event in rule.hook.events)
+            always = any(rule.always for rule in rules)
+            hooks.append({"name": name, "events": list(events), "properties": list(properties), "always": always})
+        return hooks
+
+    def _policy(self, arguments: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         return [
             {
-                "name": rule.hook.name,
+                "hook": rule.hook.name,
                 "events": list(rule.hook.events),
                 "properties": rule.hook.properties,
+                "always": rule.always,
                 "source": rule.source,
             }
-            for rule in self.policy.rules.values()
+            for rule in self.policy.rules
         ]
+
+    def _explain(self, arguments: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """What would happen to a document at an event, hook after hook, as vdsm would hand it on. Changes nothing."""
+        event, environment, xml = (arguments.get(name) for name in ("event", "environment", "document"))
+        if not (isinstance(event, str) and isinstance(environment, dict) and isinstance(xml, bytes)):
+            raise wire.BadMessage("bad-request", "explain needs event, environment and document")
+        names = (
+            [arguments["hook"]]
+            if arguments.get("hook")
+            else [
+                name
+                for name in self.policy.names
+                if event in {each for rule in self.policy.rules if rule.hook.name == name for each in rule.hook.events}
+            ]
+        )
+        answers = []
+        for name in names:
+            made = decision.decide(Request(event, name, environment, xml), self.policy, self.watch.view)
+            xml = made.document or xml
+            answers.append(
+                {**made._asdict(), "document": xml, "message": made.message if made.code else "", "error": None}
+            )
+            if made.outcome == "refused":
+                break
+        return answers
 
     def _reload(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         try:

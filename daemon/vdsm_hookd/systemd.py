@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
 from collections.abc import Mapping
 
-import systemd.daemon as manager
-
 _FIRST_FD = 3
+_NOTIFY_TIMEOUT = 0.05  # seconds
 
 
 def take_sockets(environment: Mapping[str, str]) -> dict[str, socket.socket]:
@@ -42,21 +42,33 @@ def watchdog_interval(environment: Mapping[str, str]) -> float | None:
     return limit / 2e6 if limit else None
 
 
+def _notify(state: str) -> None:
+    """sd_notify(3), but with a limit: libsystemd's waits for as long as the manager's queue is full, and requests with
+    it."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        sock.settimeout(_NOTIFY_TIMEOUT)
+        with contextlib.suppress(OSError):  # what the manager does not take it does not learn
+            sock.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
 def notify_ready(status: str) -> None:
     """Started, or reloaded."""
-    manager.notify(f"READY=1\nSTATUS={status}")
+    _notify(f"READY=1\nSTATUS={status}")
 
 
 def notify_reloading() -> None:
     """A reload has begun; the time is what Type=notify-reload (systemd 253) pairs it with."""
-    manager.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    _notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 def notify_alive(status: str) -> None:
     """The main loop turns."""
-    manager.notify(f"WATCHDOG=1\nSTATUS={status}")
+    _notify(f"WATCHDOG=1\nSTATUS={status}")
 
 
 def notify_stopping() -> None:
     """Draining, then gone."""
-    manager.notify("STOPPING=1\nSTATUS=answering the last requests")
+    _notify("STOPPING=1\nSTATUS=answering the last requests")

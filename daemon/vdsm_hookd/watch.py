@@ -45,7 +45,7 @@ class Watch:
         self.view = NetworkView()
         self.link_since: float | None = None
         """When the connection came up or was lost (seconds since the epoch)."""
-        self._uri = uri
+        self.uri = uri
         self._known: dict[str, Network] = {}
         self._fingerprints: dict[str, int] = {}
         self._hints: queue.SimpleQueue[Callable[[libvirt.virConnect], None]] = queue.SimpleQueue()
@@ -101,9 +101,9 @@ class Watch:
         attempt = 0
         while True:
             try:
-                connection = libvirt.openReadOnly(self._uri)
+                connection = libvirt.openReadOnly(self.uri)
             except libvirt.libvirtError as error:
-                self._set_outage(f"can't connect to libvirt at {self._uri}: {_text(error)}")
+                self._set_outage(f"can't connect to libvirt at {self.uri}: {_text(error)}")
                 time.sleep(BACKOFF[min(attempt, len(BACKOFF) - 1)])
                 attempt += 1
                 continue
@@ -113,7 +113,7 @@ class Watch:
                 self._follow(connection)
             except (_Lost, libvirt.libvirtError) as error:
                 reason = str(error) if isinstance(error, _Lost) else _text(error)
-                self._set_outage(f"the connection to libvirt at {self._uri} was lost: {reason}")
+                self._set_outage(f"the connection to libvirt at {self.uri} was lost: {reason}")
             except Exception as error:  # our own bug must not end the watch
                 log.exception("the libvirt watch failed; connecting again")
                 self._set_outage(f"the libvirt watch failed: {type(error).__name__}")
@@ -230,7 +230,7 @@ class Watch:
 
     def _set_link_up(self) -> None:
         self.link_since = time.time()
-        log.info("connected to libvirt at %s", self._uri)
+        log.info("connected to libvirt at %s", self.uri)
         # An old view stays marked as such until it is confirmed; an empty one only makes requests ask.
         if self.view.synced_at is None:
             self.view = self.view.with_outage("")
