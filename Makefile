@@ -31,6 +31,7 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 	cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability $(CPPCHECK_SUPPRESS) shim
 	shellcheck $(SCRIPTS)
+	mandoc -Tlint -Wwarning docs/*.[158]
 
 test: shim $(VENV)/.test
 	$(BIN)/pytest tests/unit tests/shim
@@ -67,27 +68,34 @@ $(VENV)/.test: tests/requirements.txt $(VENV)/.run
 
 # Not pip: EL9's setuptools can't read pyproject.toml, and an installed host needs no more than the files.
 SITE = $(DESTDIR)$(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/vdsm_hookd
-EVENTS = before_device_create before_nic_hotplug before_update_device before_device_migrate_destination
+DEVICE = before_device_create before_nic_hotplug before_update_device
+LINKS = $(DEVICE:%=%/50_extnet) before_device_migrate_destination/50_extnet \
+	$(DEVICE:%=%/50_macspoof) before_vm_start/50_macspoof before_vm_start/50_qemucmdline
 
 install: shim ## put all files where a host has them, below DESTDIR
-	install -d $(SITE)/hooks $(DESTDIR)/etc/vdsm-hookd/vdsm-hookd.conf.d
+	install -d $(SITE)/hooks $(SITE)/declared $(DESTDIR)/etc/vdsm-hookd/vdsm-hookd.conf.d
 	install -m 644 daemon/vdsm_hookd/*.py $(SITE)
+	install -m 644 daemon/vdsm_hookd/declared/*.py $(SITE)/declared
 	install -m 644 hooks/*.py $(SITE)/hooks
 	install -D -m 755 shim/hook-shim $(DESTDIR)$(PREFIX)/libexec/vdsm-hookd/hook-shim
 	install -m 644 conf/vdsm-hookd.conf $(DESTDIR)/etc/vdsm-hookd
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system systemd/*.service systemd/*.socket
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system-preset systemd/85-vdsm-hookd.preset
 	install -D -m 644 systemd/vdsm-hookd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/vdsm-hookd.conf
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vdsm-hookd README.md CHANGELOG.md docs/protocol.md
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vdsm-hookd README.md CHANGELOG.md docs/*.md
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vdsm-hookd/examples conf/examples/*.conf
+	for page in docs/*.[158]; do \
+		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit; \
+	done
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
 	printf '#!%s -I\nimport sys\nfrom vdsm_hookd.daemon import main\nsys.exit(main())\n' $(PYTHON) \
 		> $(DESTDIR)$(PREFIX)/sbin/vdsm-hookd
 	printf '#!%s -I\nimport sys\nfrom vdsm_hookd.hookctl import main\nsys.exit(main())\n' $(PYTHON) \
 		> $(DESTDIR)$(PREFIX)/bin/hookctl
 	chmod 755 $(DESTDIR)$(PREFIX)/sbin/vdsm-hookd $(DESTDIR)$(PREFIX)/bin/hookctl
-	for event in $(EVENTS); do \
-		install -d $(DESTDIR)$(PREFIX)/libexec/vdsm/hooks/$$event && \
-		ln -sfn $(PREFIX)/libexec/vdsm-hookd/hook-shim $(DESTDIR)$(PREFIX)/libexec/vdsm/hooks/$$event/50_extnet || exit; \
+	for link in $(LINKS); do \
+		install -d $(DESTDIR)$(PREFIX)/libexec/vdsm/hooks/$${link%/*} && \
+		ln -sfn $(PREFIX)/libexec/vdsm-hookd/hook-shim $(DESTDIR)$(PREFIX)/libexec/vdsm/hooks/$$link || exit; \
 	done
 
 clean:

@@ -31,6 +31,10 @@ class Sandbox:
         return f"test://{self.folder / 'node.xml'}"
 
     @property
+    def configuration(self) -> Path:
+        return self.folder / "vdsm-hookd.conf"
+
+    @property
     def hook_socket(self) -> Path:
         return self.folder / "hook.sock"
 
@@ -42,7 +46,7 @@ class Sandbox:
     def command(self) -> list[str]:
         return [
             str(BIN / "vdsm-hookd"),
-            f"--config={ROOT / 'conf' / 'vdsm-hookd.conf'}",
+            f"--config={self.configuration}",
             f"--libvirt-uri={self.uri}",
             f"--hook-socket={self.hook_socket}",
             f"--control-socket={self.control_socket}",
@@ -53,12 +57,17 @@ class Sandbox:
         return [str(SHIM), f"--socket={self.hook_socket}", f"--event={event}", f"--hook={hook}"]
 
 
+def sample_networks() -> str:
+    """The XML of the sample networks."""
+    return "".join(file.read_text() for file in sorted(SAMPLES.glob("network-*.xml")))
+
+
 @contextmanager
-def running(folder: Path, quiet: bool = False) -> Iterator[Sandbox]:
-    """A daemon that knows the sample networks, all of them active, for as long as the block lasts."""
+def running(folder: Path, quiet: bool = False, more_networks: str = "", more_rules: str = "") -> Iterator[Sandbox]:
+    """A daemon that knows the sample networks and more, all of them active, for as long as the block lasts."""
     sandbox = Sandbox(folder)
-    networks = "".join(file.read_text() for file in sorted(SAMPLES.glob("network-*.xml")))
-    (folder / "node.xml").write_text(f"<node>{networks}</node>")
+    sandbox.configuration.write_text((ROOT / "conf" / "vdsm-hookd.conf").read_text() + more_rules)
+    (folder / "node.xml").write_text(f"<node>{sample_networks()}{more_networks}</node>")
     with subprocess.Popen(sandbox.command, stderr=subprocess.DEVNULL if quiet else None) as process:
         try:
             _wait_ready(sandbox, process)

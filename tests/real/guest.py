@@ -92,8 +92,11 @@ class Guest:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        if self.name in {domain.name() for domain in self._libvirtd.conn.listAllDomains()}:
+        try:
             self._domain().destroy()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:  # else it has ended by itself
+                raise
 
     @property
     def running(self) -> bool:

@@ -12,10 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vdsm_hookd import client
-
 from tests.real.host import Daemon
 from tests.real.wait import wait_for
+from vdsm_hookd import client
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent

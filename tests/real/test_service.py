@@ -169,10 +169,11 @@ def test_a_second_daemon_leaves_the_first_one_its_sockets(make_hookd: MakeHookd,
 def test_sigterm_under_load_answers_what_was_accepted(make_hookd: MakeHookd, test_node: str) -> None:
     hookd = make_hookd(test_node)
     request = framed([1, CREATE, "extnet", {"extnet": b"glitter"}, sample("interface.xml").encode()])
+    before = len(os.listdir(f"/proc/{hookd.pid}/fd"))
     clients = [connected() for _ in range(20)]
     for client in clients:
         client.sendall(request[:50])
-    wait_for(lambda: len(os.listdir(f"/proc/{hookd.pid}/fd")) > 20, "all connections accepted")
+    wait_for(lambda: len(os.listdir(f"/proc/{hookd.pid}/fd")) >= before + 20, "all connections accepted")
     started = time.monotonic()
     os.kill(hookd.pid, signal.SIGTERM)
     wait_for(lambda: "STOPPING=1" in hookd.told(), "the stop")

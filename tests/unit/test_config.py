@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from vdsm_hookd import config, ini, options, registry
 from vdsm_hookd.config import Config
 from vdsm_hookd.ini import ConfigError, Entry, Origin
 
-HOOKS = registry.load()
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def load(file: Path, *overrides: Entry) -> Config:
-    return config.load(str(file), registry.sections(HOOKS), overrides)
+    return registry.configure(str(file), overrides)[0]
 
 
 def problems(file: Path) -> list[str]:
@@ -71,7 +72,7 @@ def test_the_default_file_may_be_missing_but_a_named_one_may_not(file: Path, mon
 def test_every_problem_is_named_with_its_file_and_line(file: Path) -> None:
     file.write_text("[libvirt]\nresync = soon\n\n[extnet]\nallow = *\nincompatble = adapt\n[extnt]\nallow = x\n")
     found = problems(file)
-    assert [problem.split(": ")[0] for problem in found] == [f"{file}:8", f"{file}:2", f"{file}:6"]
+    assert [problem.split(": ")[0] for problem in found] == [f"{file}:7", f"{file}:2", f"{file}:6"]
     assert "[extnt]" in found[0]
     assert "must be a time" in found[1]
     assert "'incompatble'" in found[2]
@@ -126,6 +127,18 @@ def test_bad_durations(text: str) -> None:
 def test_entries_keep_their_order_and_lines() -> None:
     text = "[rewrite  a]\nset x =  1 = 2\n; no\n\n  more\nb=\n"
     assert list(ini.parse(text, "f")) == [
+        Entry("rewrite a", "", "", Origin("f", 1)),
         Entry("rewrite a", "set x", "1 = 2\nmore", Origin("f", 2)),
         Entry("rewrite a", "b", "", Origin("f", 6)),
     ]
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "conf" / "examples").glob("*.conf")), ids=lambda path: path.name)
+def test_the_shipped_files_are_good(example: Path, tmp_path: Path) -> None:
+    main = tmp_path / "vdsm-hookd.conf"
+    main.write_text((ROOT / "conf" / "vdsm-hookd.conf").read_text())
+    (tmp_path / "vdsm-hookd.conf.d").mkdir()
+    (tmp_path / "vdsm-hookd.conf.d" / example.name).write_text(example.read_text())
+    loaded, policy = registry.configure(str(main))
+    assert len(loaded.files) == 2
+    assert len(policy.rules) >= 3

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
-from vdsm_hookd.decision import Policy, Request, Rule, decide
-from vdsm_hookd.hook import Call, Hook
-from vdsm_hookd.hooks import extnet
 
 from tests import documents
+from vdsm_hookd.decision import Request, decide
+from vdsm_hookd.hook import Call, Hook
+from vdsm_hookd.hooks import extnet
+from vdsm_hookd.policy import Policy, Rule
 
 NETWORKS = documents.view(documents.network("glitter"), documents.network("ovs-net"))
-POLICY = Policy({"extnet": Rule(extnet.HOOK, extnet.Options(), "here")})
+POLICY = Policy([Rule(extnet.HOOK, extnet.Options(), "here")])
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
 TEXT = st.text(st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters="\ufffe\uffff"), max_size=20)
 SPECIAL = {"interface", "source", "filterref", "port"}
@@ -137,7 +138,8 @@ def test_a_domain_in_place_of_a_device_is_bad_xml_and_names_its_vm() -> None:
 
 
 def test_a_hook_that_is_not_enabled_is_refused_and_the_enabled_ones_are_named() -> None:
-    made = decide(Request("before_vm_start", "vmfex\n", {}, b""), POLICY, NETWORKS)
+    environment = {"vmId": b"7a9c", "vmfex": b"{}"}
+    made = decide(Request("before_vm_start", "vmfex\n", environment, b""), POLICY, NETWORKS)
     assert (made.outcome, made.code) == ("refused", "unknown-hook")
     assert "'vmfex\\n'" in made.message
     assert "extnet" in made.message
@@ -153,7 +155,7 @@ def test_a_hook_that_raises_costs_one_request_and_is_named() -> None:
 
     hook = Hook("broken", ("p",), {"before_vm_start": broken})
     request = Request("before_vm_start", "broken", {"p": b"1"}, b"<domain/>")
-    made = decide(request, Policy({"broken": Rule(hook, None, "here")}), NETWORKS)
+    made = decide(request, Policy([Rule(hook, None, "here")]), NETWORKS)
     assert (made.outcome, made.code) == ("refused", "internal")
     assert "broken" in made.message
     assert isinstance(made.error, ZeroDivisionError)
@@ -166,3 +168,8 @@ def test_the_message_shows_a_hostile_vm_id_escaped_and_cut(vm_id: bytes) -> None
     assert message.isprintable()
     assert message.isascii()
     assert len(message) < 600
+
+
+def test_a_link_that_a_hook_left_behind_stops_no_vm() -> None:
+    made = decide(Request("before_vm_start", "gone", {"vmId": b"7a9c"}, b"<domain/>"), POLICY, NETWORKS)
+    assert made.outcome == "unchanged"

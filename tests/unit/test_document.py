@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from vdsm_hookd import document
 
 UTF16 = '<?xml version="1.0" encoding="UTF-16"?><a/>'.encode("utf-16")

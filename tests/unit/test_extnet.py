@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from lxml import etree
-from vdsm_hookd import options
-from vdsm_hookd.decision import Decision, Policy, Request, Rule, decide
-from vdsm_hookd.hooks import extnet
-from vdsm_hookd.networks import NetworkView
 
 from tests import documents
+from vdsm_hookd import options
+from vdsm_hookd.decision import Decision, Request, decide
+from vdsm_hookd.hooks import extnet
+from vdsm_hookd.networks import NetworkView
+from vdsm_hookd.policy import Policy, Rule
 
 CREATE, PLUG, UPDATE, MIGRATE = (
     "before_device_create",
@@ -30,7 +31,7 @@ FILTERED = (
 def extend(
     value: bytes, xml: bytes = PLAIN, event: str = CREATE, networks: NetworkView = ALL, **configured: Any
 ) -> Decision:
-    policy = Policy({"extnet": Rule(extnet.HOOK, extnet.Options(**configured), "here")})
+    policy = Policy([Rule(extnet.HOOK, extnet.Options(**configured), "here")])
     return decide(Request(event, "extnet", {"extnet": value, "vmId": documents.VM_ID.encode()}, xml), policy, networks)
 
 

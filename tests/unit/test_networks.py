@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from vdsm_hookd import document, networks
 
 from tests import documents
+from vdsm_hookd import document, networks
 
 
 def parsed(xml: str) -> networks.Network:

@@ -10,6 +10,7 @@ import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vdsm_hookd import wire
 from vdsm_hookd.decision import Decision, Request
 
