@@ -15,6 +15,7 @@ from vdsm_hookd import __version__, cli, config, journal, registry, server, syst
 from vdsm_hookd.config import Config
 from vdsm_hookd.ini import ConfigError, Entry, Origin
 from vdsm_hookd.policy import Policy
+from vdsm_hookd.questions import Questions
 from vdsm_hookd.server import Server
 from vdsm_hookd.service import Service
 
@@ -54,8 +55,8 @@ def _serve(service: Service, loop: Server) -> int:
     sockets, own_paths = _sockets(service.config)
     service.keep_wake_table(wake_table.path_for(sockets["hook"].getsockname()))
     service.watch.start()
-    for name, sock in sockets.items():
-        loop.add(service.listener(name, sock))
+    loop.add(service.listener(sockets["hook"]))
+    loop.add(Questions(service).listener(sockets["control"]))
     _handle_signals(service, loop)
     service.watch.wait_synced(FIRST_SYNC_TIMEOUT)
     gc.freeze()  # all that is here stays: the collector need not walk it again under a request
