@@ -56,9 +56,13 @@ $(VENV)/.packages: .ci/packages
 	$(PYTHON) -m venv --system-site-packages $(VENV)
 	touch $@
 
-$(VENV)/.run: pyproject.toml $(VENV)/.packages
-	$(BIN)/pip install --quiet --disable-pip-version-check 'setuptools>=64' # EL9's can't read pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+# Not pip: what a bare distribution's pip and setuptools can build differs, and it takes two files and a path.
+launcher = printf '\#!%s\nimport sys\nfrom vdsm_hookd.%s import main\nsys.exit(main())\n' '$(1)' $(2) > $(3) && chmod 755 $(3)
+
+$(VENV)/.run: $(VENV)/.packages Makefile
+	echo $(CURDIR)/daemon > $$(echo $(VENV)/lib/python3*/site-packages)/vdsm_hookd.pth
+	$(call launcher,$(CURDIR)/$(BIN)/python,daemon,$(BIN)/vdsm-hookd)
+	$(call launcher,$(CURDIR)/$(BIN)/python,hookctl,$(BIN)/hookctl)
 	touch $@
 
 $(VENV)/.test: tests/requirements.txt $(VENV)/.run
@@ -66,7 +70,7 @@ $(VENV)/.test: tests/requirements.txt $(VENV)/.run
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch $@
 
-# Not pip: EL9's setuptools can't read pyproject.toml, and an installed host needs no more than the files.
+# The one way in which files reach a host.
 SITE = $(DESTDIR)$(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/vdsm_hookd
 DEVICE = before_device_create before_nic_hotplug before_update_device
 LINKS = $(DEVICE:%=%/50_extnet) before_device_migrate_destination/50_extnet \
@@ -88,11 +92,8 @@ install: shim ## put all files where a host has them, below DESTDIR
 		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit; \
 	done
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
-	printf '#!%s -I\nimport sys\nfrom vdsm_hookd.daemon import main\nsys.exit(main())\n' $(PYTHON) \
-		> $(DESTDIR)$(PREFIX)/sbin/vdsm-hookd
-	printf '#!%s -I\nimport sys\nfrom vdsm_hookd.hookctl import main\nsys.exit(main())\n' $(PYTHON) \
-		> $(DESTDIR)$(PREFIX)/bin/hookctl
-	chmod 755 $(DESTDIR)$(PREFIX)/sbin/vdsm-hookd $(DESTDIR)$(PREFIX)/bin/hookctl
+	$(call launcher,$(PYTHON) -I,daemon,$(DESTDIR)$(PREFIX)/sbin/vdsm-hookd)
+	$(call launcher,$(PYTHON) -I,hookctl,$(DESTDIR)$(PREFIX)/bin/hookctl)
 	for link in $(LINKS); do \
 		install -d $(DESTDIR)$(PREFIX)/libexec/vdsm/hooks/$${link%/*} && \
 		ln -sfn $(PREFIX)/libexec/vdsm-hookd/hook-shim $(DESTDIR)$(PREFIX)/libexec/vdsm/hooks/$$link || exit; \
