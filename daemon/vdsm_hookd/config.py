@@ -163,7 +163,7 @@ def build(source: Source, hook_sections: Mapping[str, type]) -> Config:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    in_force = [entry for section in (*effective.values(),) for entry in section.values()]
+    in_force = [*(section.values() for section in effective.values()), *rewrites.values()]
     return Config(
         files=source.files,
         daemon=built["daemon"],
@@ -171,7 +171,7 @@ def build(source: Source, hook_sections: Mapping[str, type]) -> Config:
         enabled=built["hooks"].enabled,
         hooks={name: built[name] for name in hook_sections},
         rewrites={name: tuple(entries) for name, entries in rewrites.items()},
-        entries=(*in_force, *(entry for entries in rewrites.values() for entry in entries)),
+        entries=tuple(entry for section in in_force for entry in section if entry.key),
     )
 
 

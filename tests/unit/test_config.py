@@ -103,12 +103,16 @@ def test_a_file_that_is_no_text_is_named(file: Path) -> None:
 
 
 def test_what_is_shown_can_be_read_back_and_names_the_sources(file: Path) -> None:
-    file.write_text("# a comment\n[extnet]\ndeny = a\n   b\n")
+    rewrite = "[rewrite x]\nhook = site\nevents = before_vm_start\nxpath = /a\nset b = 1\nset c = 2\n"
+    file.write_text("# a comment\n[extnet]\ndeny = a\n   b\n[map]\nrhevm = glitter\n" + rewrite)
     shown = config.show(load(file))
     assert f"# {file}:3\ndeny = a\n    b\n" in shown
     again = file.parent / "again.conf"
     again.write_text(shown)
     assert load(again).hooks == load(file).hooks
+    assert f"# {file}:6\nrhevm = glitter\n" in shown
+    rules = [[(entry.key, entry.value) for entry in load(each).rewrites["x"]] for each in (file, again)]
+    assert rules[0] == rules[1]
 
 
 @pytest.mark.parametrize(
