@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -93,8 +94,14 @@ def hookctl_json(*arguments: str) -> Any:
 
 
 def link_hook(directory: Path, hook: str = "extnet", events: Iterable[str] = EVENTS, number: int = 50) -> Path:
-    """Hook directories as an installed host has them: symlinks to the shim."""
+    """Hook directories as an installed host has them: symlinks to the shim.
+
+    To a copy of it, for the checkout may lie where the user vdsm may not enter.
+    """
+    shim = directory / "hook-shim"
+    if not shim.exists():
+        shutil.copy(SHIM, shim)
     for event in events:
         (directory / event).mkdir(exist_ok=True)
-        os.symlink(SHIM, directory / event / f"{number}_{hook}")
+        os.symlink(shim, directory / event / f"{number}_{hook}")
     return directory
