@@ -36,7 +36,7 @@ def pass_arguments(call: Call) -> bool:
     """before_vm_start."""
     root, arguments = tree.domain(call), _arguments(call)
     for name in _option_names(arguments):
-        if not call.options.allow.match(name) or call.options.deny.match(name):
+        if not _matches(call.options.allow, name) or _matches(call.options.deny, name):
             raise Refusal(
                 "option-not-allowed",
                 f"[qemucmdline] allow and deny keep out QEMU's option {quote(name)}",
@@ -52,6 +52,11 @@ HOOK = Hook(
     events={"before_vm_start": pass_arguments},
     options=Options,
 )
+
+
+def _matches(patterns: options.Globs, name: str) -> bool:
+    """A policy may name an option as QEMU's manual does, with its dash, or without."""
+    return patterns.match(name) or patterns.match(name[1:])
 
 
 def _arguments(call: Call) -> list[str]:
