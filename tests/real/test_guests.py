@@ -121,6 +121,6 @@ def test_a_link_toggle_leaves_a_running_vnic_on_its_network(
 def test_a_network_that_was_just_defined_is_known_at_once(
     make_hookd: MakeHookd, make_network: MakeNetwork, bridge: Bridge, extnet: Path
 ) -> None:
-    make_hookd(URI)
+    make_hookd(URI, "[libvirt]\nask_timeout = 2s\n")
     make_network("fresh", bridge)
     assert "fresh" in hooked(extnet, "before_device_create", VNIC.format(mac=MAC), "fresh")

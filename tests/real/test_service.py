@@ -71,7 +71,7 @@ def test_the_watchdog_is_pinged_at_half_its_time(private_host: None, tmp_path: P
         started = time.monotonic()
         count = hookd.told().count("WATCHDOG=1")
         wait_for(lambda: hookd.told().count("WATCHDOG=1") >= count + 5, "pings", 3)
-        assert 0.8 < time.monotonic() - started < 1.5
+        assert 0.8 < time.monotonic() - started < 3
     finally:
         hookd.close()
 

@@ -275,4 +275,4 @@ def test_a_thousand_rules_that_do_not_match_are_not_looked_at(file: Path) -> Non
     started = time.monotonic()
     for _ in range(200):
         decided(many, mode=b"none")
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 2
