@@ -61,13 +61,13 @@ def _serve(service: Service, loop: Server) -> int:
     service.watch.wait_synced(FIRST_SYNC_TIMEOUT)
     gc.freeze()  # all that is here stays: the collector need not walk it again under a request
     _keep_alive(service, loop)
-    systemd.notify_ready(service.summary())
     journal.log.info(
         "vdsm-hookd %s serves %s: %s",
         __version__,
         ", ".join(sock.getsockname() for sock in sockets.values()),
         service.summary(),
     )
+    systemd.notify_ready(service.summary())
     loop.run()
     for path in own_paths:
         with contextlib.suppress(FileNotFoundError):

@@ -82,6 +82,10 @@ class Hookd(Daemon):
     def logged(self) -> str:
         return self.log.read_text()
 
+    def wait_logged(self, text: str) -> None:
+        """Wait for a line in the log: a request is logged after it is answered."""
+        wait_for(lambda: text in self.logged(), lambda: f"{text!r} in the log:\n{self.logged()}")
+
 
 def hookctl(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The operator's command."""

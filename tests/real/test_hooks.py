@@ -58,7 +58,7 @@ def test_an_update_is_not_stopped_and_the_log_says_what_is_wrong(
     run = run_hooks(extnet, "before_update_device", sample("interface-update.xml"), {"extnet": "nowhere"})
     assert not run.failed
     assert '<source network="nowhere"/>' in run.xml
-    assert "has no network 'nowhere'; rewritten all the same" in hookd.logged()
+    hookd.wait_logged("has no network 'nowhere'; rewritten all the same")
 
 
 def test_several_hooks_edit_one_file_in_turn(make_hookd: MakeHookd, test_node: str, extnet: Path) -> None:
@@ -77,7 +77,7 @@ def test_open_vswitch_drops_the_filter_and_the_log_says_so(make_hookd: MakeHookd
     run = run_hooks(extnet, CREATE, sample("interface.xml"), {"extnet": "ovs-net/lab-42"})
     assert "filterref" not in run.xml
     assert '<source network="ovs-net" portgroup="lab-42"/>' in run.xml
-    assert "dropped filterref 'no-mac-spoofing'" in hookd.logged()
+    hookd.wait_logged("dropped filterref 'no-mac-spoofing'")
 
 
 def test_without_the_property_a_dead_daemon_is_no_trouble(private_host: None, extnet: Path) -> None:
@@ -135,6 +135,7 @@ def test_a_hostile_value_is_one_escaped_line_everywhere(
     assert run.returncodes == {"50_extnet": 2}
     assert only_line(run).isprintable()
     assert only_line(run).isascii()
+    hookd.wait_logged("refused: extnet: ")
     new = hookd.logged().splitlines()[before:]
     assert len(new) == 1
     assert new[0].isprintable()

@@ -226,7 +226,7 @@ def test_the_documented_third_party_hook_works_and_one_that_raises_costs_one_req
             raised = run_hooks(hooks_dir, CREATE, sample("interface.xml"), {"broken": "1"})
             assert raised.returncodes == {"50_vlan": 0, "60_broken": 2}
             assert "broken: internal: hook broken failed: ZeroDivisionError" in raised.stderr
-            assert "Traceback" in hookd.logged()
+            hookd.wait_logged("Traceback")
             assert not run_hooks(hooks_dir, CREATE, sample("interface.xml"), {"vlan": "7"}).failed
         finally:
             hookd.close()
