@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import subprocess
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+import pytest
 
 if TYPE_CHECKING:
     from tests.shim.peer import Peer
@@ -84,3 +87,18 @@ def refused(result: Result, code: str, hook: str = "extnet") -> str:
 
 def quiet(result: Result) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
+
+
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as two users")
+
+
+def untouched(host: Host) -> None:
+    assert host.document.read_bytes() == OLD
+    assert host.litter() == []
+
+
+def become_nobody() -> None:
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)

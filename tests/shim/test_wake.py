@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import msgpack
 import pytest
 
-from tests.shim.host import Host, quiet, refused
+from tests.shim.host import NOBODY, Host, become_nobody, needs_root, quiet, refused
 from tests.shim.peer import answer, reply
-from tests.shim.test_failures import NOBODY, become_nobody, needs_root
 
 if TYPE_CHECKING:
     from tests.shim.host import Serve

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A daemon that hangs, drips, restarts, is a stranger or talks nonsense: deadline and document hold."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import msgpack
+import pytest
+
+from tests.shim.host import GENEROUS, NEW, Host, needs_root, quiet, refused, untouched
+from tests.shim.peer import (
+    Talk,
+    answer,
+    close_after_request,
+    close_at_once,
+    drip,
+    drip_reading,
+    frame,
+    hang,
+    hang_unread,
+    reply,
+    rewrite,
+)
+
+if TYPE_CHECKING:
+    from tests.shim.host import Serve
+    from tests.shim.peer import Behaviour
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "word"),
+    [
+        (hang, "does not answer"),
+        (hang_unread, "does not answer"),
+        (drip, "does not answer"),
+        (close_at_once, "closed"),
+        (close_after_request, "closed"),
+        (answer(b""), "closed"),
+        (answer(reply("rewritten", NEW)[:3]), "closed"),
+        (answer(reply("rewritten", NEW)[:-1]), "closed"),
+    ],
+    ids=["hang", "hang unread", "drip", "close", "close after request", "nothing", "half a length", "half an answer"],
+)
+def test_the_deadline(host: Host, serve: Serve, behaviour: Behaviour, word: str) -> None:
+    serve(behaviour)
+    started = time.monotonic()
+    line = refused(host.run("--timeout=0.4"), "daemon-unreachable")
+    assert 0.3 < time.monotonic() - started < 4
+    assert word in line or "Connection reset" in line
+    assert "0.4 s" in line
+    assert str(host.socket) in line
+    assert "systemctl status vdsm-hookd" in line
+    untouched(host)
+
+
+@pytest.mark.parametrize("behaviour", [drip_reading, hang_unread])
+def test_a_peer_that_hardly_reads(host: Host, serve: Serve, behaviour: Behaviour) -> None:
+    """The request is larger than the socket's buffer, and no single wait is as long as the deadline."""
+    serve(behaviour)
+    host.document.write_bytes(b"x" * (4 << 20))
+    started = time.monotonic()
+    assert "does not read" in refused(host.run("--timeout=0.4"), "daemon-unreachable")
+    assert 0.3 < time.monotonic() - started < 4
+
+
+def test_nobody_listens(host: Host) -> None:
+    started = time.monotonic()
+    assert "No such file" in refused(host.run("--timeout=0.3"), "daemon-unreachable")
+    assert 0.2 < time.monotonic() - started < 4
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(host.socket))
+        assert "refused" in refused(host.run("--timeout=0.1"), "daemon-unreachable")
+    untouched(host)
+
+
+def test_a_full_queue(host: Host) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as filler:
+        listener.bind(str(host.socket))
+        listener.listen(0)
+        filler.connect(str(host.socket))
+        refused(host.run("--timeout=0.2"), "daemon-unreachable")
+    untouched(host)
+
+
+def test_a_daemon_that_restarts(host: Host, serve: Serve) -> None:
+    peer = serve(close_at_once, close_after_request, answer(reply("rewritten", NEW)[:-1]), rewrite(NEW))
+    quiet(host.run("--timeout=30"))
+    assert peer.connections == 4
+    assert host.document.read_bytes() == NEW
+
+
+def test_a_daemon_that_comes_late(host: Host, serve: Serve) -> None:
+    process = subprocess.Popen(host.command("--timeout=30"), env=host.environment())
+    try:
+        serve(rewrite(NEW))
+        assert process.wait(GENEROUS) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert host.document.read_bytes() == NEW
+
+
+def test_a_refusal_before_the_request_is_read(host: Host, serve: Serve) -> None:
+    """The daemon may refuse by the length alone and hang up: its answer is still read."""
+
+    def refuse_by_length(talk: Talk) -> None:
+        talk.connection.recv(4)
+        talk.send(reply("refused", b"too-large: no: make it smaller"))
+
+    serve(refuse_by_length)
+    host.document.write_bytes(b"x" * (4 << 20))
+    assert refused(host.run("--timeout=30"), "too-large") == "extnet: too-large: no: make it smaller\n"
+
+
+@needs_root
+def test_a_server_that_is_another_user(host: Host) -> None:
+    host.place.chmod(0o777)
+    script = (
+        "import os, socket, sys; os.setuid(65534); s = socket.socket(socket.AF_UNIX); "
+        "s.bind(sys.argv[1]); s.listen(); print(flush=True); sys.stdin.read()"
+    )
+    command = ["python3", "-c", script, str(host.socket)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as impostor:
+        assert impostor.stdout is not None
+        impostor.stdout.readline()
+        assert str(host.socket) in refused(host.run("--timeout=30"), "not-permitted")
+        assert impostor.stdin is not None
+        impostor.stdin.close()
+    untouched(host)
+
+
+def pack(*elements: object) -> bytes:
+    packed: bytes = msgpack.packb(list(elements))
+    return packed
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\xc0",
+        b"\x94",
+        b"\x94\x01",
+        b"\x94\x01\xa9rewritten",
+        b"\x94\x01\xa9rewritten\xc4",
+        b"\x94\x01\xa9rewritten\xc4\x05four",
+        b"\x94\x01\xa9rewritten\xc6\xff\xff\xff\xff<a/>\x90",
+        b"\x94\x01\xd9\xffrewritten\xc4\x04<a/>\x90",
+        b"\x94\xcc\x01\xa9rewritten\xc4\x04<a/>\x90",
+        b"\xdc\x00",
+        b"\xdd\x00\x01\xa9rewritten\xc4\x04<a/>\x90",
+        b"\xde\x00\x04\x01\xa9rewritten\xc4\x04<a/>\x90",
+        b"\x94\x01\xdc\x00\x09rewritten\xc4\x04<a/>\x90",
+        b"\x94\x01\xa9rewritten\xc7\x04<a/>\x90",
+        b"\xff" * 100,
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        pack(1, "rewritten", b"<a/>"),
+        pack(2, "rewritten", b"<a/>", []),
+        pack(-1, "rewritten", b"<a/>", []),
+        pack(True, "rewritten", b"<a/>", []),
+        pack("1", "rewritten", b"<a/>", []),
+        pack(1, "rewritte", b"<a/>", []),
+        pack(1, "rewrittenn", b"<a/>", []),
+        pack(1, "", b"<a/>", []),
+        pack(1, b"rewritten", b"<a/>", []),
+        pack(1, "rewritten", "<a/>", []),
+        pack(1, "rewritten", None, []),
+        pack(1, "rewritten", b"", []),
+        pack(1, "refused", b"", []),
+        pack(1, "unchanged", b"<a/>", []),
+        pack(1, "unchanged", [], []),
+    ],
+)
+def test_an_answer_that_is_none(host: Host, serve: Serve, payload: bytes) -> None:
+    peer = serve(answer(frame(payload)))
+    assert "can't be read" in refused(host.run(), "internal")
+    assert peer.connections == 1
+    untouched(host)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pack(1, "rewritten", NEW, ["a note"], {"more": 1}, None),
+        b"\xdc\x00\x04\x01\xd9\x09rewritten\xc6" + len(NEW).to_bytes(4, "big") + NEW + b"\x90",
+        b"\xdd\x00\x00\x00\x04\x01\xda\x00\x09rewritten\xc4" + bytes([len(NEW)]) + NEW + b"\x90",
+        b"\x9f\x01\xa9rewritten\xc5" + len(NEW).to_bytes(2, "big") + NEW + b"whatever is behind the body",
+    ],
+)
+def test_unusual_but_good_answers(host: Host, serve: Serve, payload: bytes) -> None:
+    serve(answer(frame(payload)))
+    quiet(host.run())
+    assert host.document.read_bytes() == NEW
+
+
+@pytest.mark.parametrize("length", [(5 << 20) + 1, 0xFFFFFFFF])
+def test_an_answer_that_is_too_long(host: Host, serve: Serve, length: int) -> None:
+    peer = serve(answer(length.to_bytes(4, "big")))
+    assert "5 MiB" in refused(host.run(), "internal")
+    assert peer.connections == 1
+    untouched(host)
