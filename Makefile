@@ -25,7 +25,7 @@ check: lint test test-asan test-interpreters test-real demo ## lint and test eve
 shim: $(VENV)/.packages ## build shim/hook-shim
 	@$(MAKE) --no-print-directory -C shim
 
-lint: $(VENV)/.test
+lint: shim $(VENV)/.test # cppcheck reads what the build generates
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
