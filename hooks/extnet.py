@@ -21,7 +21,7 @@ from vdsm_hookd import options
 from vdsm_hookd.hook import Call, Hook, Refusal, bad_property, quote, text_property
 from vdsm_hookd.networks import Network
 from vdsm_hookd.options import option
-from vdsm_hookd.tree import remove
+from vdsm_hookd.tree import remove, set_attributes
 
 MAX_NAME = 255
 """Bytes of the property's value."""
@@ -184,21 +184,10 @@ def _rewrite(call: Call, target: Target, adapt: str) -> bool:
     # A portgroup, like a portid, belongs to the network that it was given with: left over, it would choose a VLAN in
     # the new one.
     wanted = {"network": target.name, "portgroup": target.portgroup or None, "bridge": None, "portid": None}
-    changed = _set(source, wanted) | _set(interface, {"type": "network"})
+    changed = set_attributes(source, wanted) | set_attributes(interface, {"type": "network"})
     if target.network is not None and target.network.virtualport_for(target.portgroup) == "openvswitch":
         changed = _fit_openvswitch(call, interface, target, adapt) or changed
     return changed
-
-
-def _set(element: etree._Element, wanted: Mapping[str, str | None]) -> bool:
-    """Give the attributes these values, None for none; returns whether that changed any."""
-    changed = {name: value for name, value in wanted.items() if element.get(name) != value}
-    for name, value in changed.items():
-        if value is None:
-            del element.attrib[name]
-        else:
-            element.set(name, value)
-    return bool(changed)
 
 
 def _interface_and_source(document: etree._Element) -> tuple[etree._Element, etree._Element]:

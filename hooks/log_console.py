@@ -40,10 +40,7 @@ def log(call: Call) -> bool:
     present = serial.find("log")
     target = etree.SubElement(serial, "log") if present is None else present
     wanted = {"file": f"/var/log/libvirt/qemu/{name}-console.log", "append": "on"}
-    changed = {attribute: value for attribute, value in wanted.items() if target.get(attribute) != value}
-    for attribute, value in changed.items():
-        target.set(attribute, value)
-    return bool(changed)
+    return tree.set_attributes(target, wanted)
 
 
 HOOK = Hook(

@@ -11,6 +11,7 @@ from vdsm_hookd.config import Config, Hooks
 from vdsm_hookd.declared import rewrite
 from vdsm_hookd.hook import Hook
 from vdsm_hookd.ini import DEFAULT, ConfigError, Entry, Problem
+from vdsm_hookd.options import words
 from vdsm_hookd.policy import Policy, Rule
 
 ENTRY_POINTS = "vdsm_hookd.hooks"
@@ -33,7 +34,7 @@ def find(enabled: Entry) -> dict[str, Hook]:
     )
     known = {module.HOOK.name: module.HOOK for module in modules}
     problems = []
-    for name in dict.fromkeys(enabled.value.replace(",", " ").split()):
+    for name in dict.fromkeys(words(enabled.value)):
         if name not in known:
             try:
                 known[name] = _from_package(name)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-_COLOURS = {"good": "32", "bad": "31", "dim": "2"}
+_COLOURS = {"good": "32", "bad": "31"}
 
 
 def colour_wanted() -> bool:
@@ -16,7 +16,7 @@ def colour_wanted() -> bool:
 
 
 def paint(text: str, colour: str, wanted: bool) -> str:
-    """The text in a colour that means something: good, bad or dim."""
+    """The text in a colour that means something: good or bad."""
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if wanted else text
 
 

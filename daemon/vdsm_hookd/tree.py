@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from lxml import etree
 
@@ -67,6 +67,17 @@ def remove(element: etree._Element) -> None:
         else:
             previous.tail = (previous.tail or "") + element.tail
     parent.remove(element)
+
+
+def set_attributes(element: etree._Element, wanted: Mapping[str, str | None]) -> bool:
+    """Give the attributes these values, None for none; returns whether that changed any."""
+    changed = {name: value for name, value in wanted.items() if element.get(name) != value}
+    for name, value in changed.items():
+        if value is None:
+            del element.attrib[name]
+        else:
+            element.set(name, value)
+    return bool(changed)
 
 
 def extend_qemu_commandline(root: etree._Element, arguments: Iterable[str]) -> None:

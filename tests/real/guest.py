@@ -79,6 +79,17 @@ def attachable(interface_xml: str) -> str:
     return str(etree.tostring(interface, encoding="unicode"))
 
 
+def domain_with(interface: str) -> str:
+    """The sample domain with this interface in place of its own ones, as vdsm assembles it from its devices."""
+    domain = etree.fromstring(sample("domain.xml").encode())
+    devices = domain.find("devices")
+    assert devices is not None
+    for old in devices.findall("interface"):
+        devices.remove(old)
+    devices.append(etree.fromstring(interface))
+    return bootable(str(etree.tostring(domain, encoding="unicode")))
+
+
 class Guest:
     """A running domain, for as long as the block lasts."""
 

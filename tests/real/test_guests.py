@@ -8,7 +8,7 @@ import libvirt
 import pytest
 from lxml import etree
 
-from tests.real.guest import bootable, sample
+from tests.real.guest import domain_with
 from tests.real.host import Bridge
 from tests.real.libvirtd import Network
 from tests.real.makers import MakeBridge, MakeGuest, MakeHookd, MakeNetwork
@@ -23,17 +23,6 @@ VNIC = (
     '<interface type="bridge"><model type="virtio"/><source bridge="ovirtmgmt"/><mac address="{mac}"/>'
     '<filterref filter="vdsm-no-mac-spoofing"/><port isolated="yes"/></interface>'
 )
-
-
-def domain_with(interface: str) -> str:
-    """The sample domain with this interface in place of its own ones, as vdsm assembles it from its devices."""
-    domain = etree.fromstring(sample("domain.xml").encode())
-    devices = domain.find("devices")
-    assert devices is not None
-    for old in devices.findall("interface"):
-        devices.remove(old)
-    devices.append(etree.fromstring(interface))
-    return bootable(etree.tostring(domain, encoding="unicode"))
 
 
 def hooked(extnet: Path, event: str, xml: str, value: str) -> str:

@@ -9,7 +9,7 @@ import libvirt
 import pytest
 from lxml import etree
 
-from tests.real.guest import attachable, bootable, sample
+from tests.real.guest import attachable, bootable, domain_with, sample
 from tests.real.host import Bridge
 from tests.real.libvirtd import URI, Libvirtd, Network
 from tests.real.makers import MakeBridge, MakeGuest
@@ -24,17 +24,6 @@ HOTPLUGGED = "56:6f:1a:2b:00:0a"
 FILTER = '<filterref filter="vdsm-no-mac-spoofing"/>'
 ISOLATED = '<port isolated="yes"/>'
 LINK_DOWN = '<link state="down"/>'
-
-
-def domain(interface: str) -> str:
-    """The sample domain with `interface` as its only vNIC."""
-    tree = etree.fromstring(sample("domain.xml").encode())
-    devices = tree.find("devices")
-    assert devices is not None
-    for old in devices.findall("interface"):
-        devices.remove(old)
-    devices.append(etree.fromstring(interface))
-    return bootable(str(etree.tostring(tree, encoding="unicode")))
 
 
 def vnic(network: str, more: str = "", *, mac: str = MAC, portgroup: str | None = None) -> str:
@@ -56,7 +45,7 @@ def test_the_sample_domain_starts_on_the_engines_bridges(engine_bridges: None, m
 def test_a_vnic_on_a_network_is_plugged_into_its_bridge(
     glitter: Network, bridge: Bridge, make_guest: MakeGuest
 ) -> None:
-    guest = make_guest(domain(vnic("glitter", FILTER)))
+    guest = make_guest(domain_with(vnic("glitter", FILTER)))
     assert guest.bridge_of(MAC) == bridge.name
     assert bridge.ports() == [guest.tap(MAC)]
 
@@ -64,7 +53,7 @@ def test_a_vnic_on_a_network_is_plugged_into_its_bridge(
 def test_a_vnic_on_an_ovs_network_is_plugged_into_its_bridge(
     ovs_network: Network, ovs_bridge: OvsBridge, make_guest: MakeGuest
 ) -> None:
-    guest = make_guest(domain(vnic("ovs-net", portgroup="lab-42")))
+    guest = make_guest(domain_with(vnic("ovs-net", portgroup="lab-42")))
     assert guest.bridge_of(MAC) == ovs_bridge.name
     assert ovs_bridge.ports() == [guest.tap(MAC)]
     assert ovs_bridge.tag_of(guest.tap(MAC)) == 42
@@ -74,7 +63,7 @@ def test_a_link_update_on_an_ovs_network_must_repeat_the_interfaceid(
     ovs_network: Network, ovs_bridge: OvsBridge, make_guest: MakeGuest
 ) -> None:
     """libvirt makes up a new one where it is missing, and then refuses the difference."""
-    guest = make_guest(domain(vnic("ovs-net")))
+    guest = make_guest(domain_with(vnic("ovs-net")))
     tap = guest.tap(MAC)
     with pytest.raises(libvirt.libvirtError, match="unable to change config"):
         guest.update(vnic("ovs-net", LINK_DOWN))
@@ -91,7 +80,7 @@ def test_a_link_update_on_an_ovs_network_must_repeat_the_interfaceid(
 def test_libvirt_cannot_move_a_running_vnic_between_kinds_of_bridges(
     glitter: Network, bridge: Bridge, ovs_network: Network, make_guest: MakeGuest
 ) -> None:
-    guest = make_guest(domain(vnic("glitter")))
+    guest = make_guest(domain_with(vnic("glitter")))
     with pytest.raises(libvirt.libvirtError, match="unable to change config"):
         guest.update(vnic("ovs-net"))
     assert guest.bridge_of(MAC) == bridge.name
@@ -102,18 +91,18 @@ def test_libvirt_refuses_what_the_engine_adds_on_an_ovs_network(
     element: str, ovs_network: Network, make_guest: MakeGuest
 ) -> None:
     with pytest.raises(libvirt.libvirtError, match=r"is not supported .*openvswitch"):
-        make_guest(domain(vnic("ovs-net", element)))
+        make_guest(domain_with(vnic("ovs-net", element)))
 
 
 def test_a_vnic_can_be_hotplugged(glitter: Network, bridge: Bridge, make_guest: MakeGuest) -> None:
-    guest = make_guest(domain(vnic("glitter")))
+    guest = make_guest(domain_with(vnic("glitter")))
     guest.attach(vnic("glitter", mac=HOTPLUGGED))
     assert guest.bridge_of(HOTPLUGGED) == bridge.name
 
 
 def test_the_sample_vnic_can_be_hotplugged(make_bridge: MakeBridge, bridge: Bridge, make_guest: MakeGuest) -> None:
     guest = make_guest(
-        domain(f'<interface type="bridge"><mac address="{MAC}"/><source bridge="{bridge.name}"/></interface>')
+        domain_with(f'<interface type="bridge"><mac address="{MAC}"/><source bridge="{bridge.name}"/></interface>')
     )
     make_bridge("rhevm")
     guest.attach(attachable(sample("interface.xml")))
@@ -123,7 +112,7 @@ def test_the_sample_vnic_can_be_hotplugged(make_bridge: MakeBridge, bridge: Brid
 def test_an_unhooked_link_update_moves_the_vnic_to_the_engines_bridge(
     glitter: Network, bridge: Bridge, engine_bridges: None, make_guest: MakeGuest
 ) -> None:
-    guest = make_guest(domain(vnic("glitter", FILTER)))
+    guest = make_guest(domain_with(vnic("glitter", FILTER)))
     assert guest.bridge_of(MAC) == bridge.name
 
     guest.update(
@@ -139,7 +128,7 @@ def test_an_unhooked_link_update_moves_the_vnic_to_the_engines_bridge(
 def test_a_link_update_that_names_the_network_leaves_the_vnic_there(
     glitter: Network, bridge: Bridge, make_guest: MakeGuest
 ) -> None:
-    guest = make_guest(domain(vnic("glitter", FILTER)))
+    guest = make_guest(domain_with(vnic("glitter", FILTER)))
     tap = guest.tap(MAC)
 
     guest.update(vnic("glitter", FILTER + LINK_DOWN))
@@ -152,7 +141,7 @@ def test_a_link_update_that_names_the_network_leaves_the_vnic_there(
 def test_guests_and_networks_survive_a_restart_of_libvirtd(
     libvirtd: Libvirtd, glitter: Network, bridge: Bridge, make_guest: MakeGuest
 ) -> None:
-    guest = make_guest(domain(vnic("glitter")))
+    guest = make_guest(domain_with(vnic("glitter")))
     qemu = guest.pid
 
     libvirtd.restart()
@@ -166,7 +155,7 @@ def test_guests_and_networks_survive_a_restart_of_libvirtd(
 def test_a_killed_libvirtd_leaves_the_guest_plugged_in(
     libvirtd: Libvirtd, glitter: Network, bridge: Bridge, make_guest: MakeGuest
 ) -> None:
-    guest = make_guest(domain(vnic("glitter")))
+    guest = make_guest(domain_with(vnic("glitter")))
     tap = guest.tap(MAC)
 
     libvirtd.kill()
@@ -188,15 +177,15 @@ def test_a_frozen_libvirtd_answers_nobody_until_it_is_thawed(libvirtd: Libvirtd)
 def test_a_destroyed_network_keeps_running_guests_but_refuses_new_ones_and_updates(
     glitter: Network, bridge: Bridge, make_guest: MakeGuest
 ) -> None:
-    guest = make_guest(domain(vnic("glitter")))
+    guest = make_guest(domain_with(vnic("glitter")))
     glitter.destroy()
     assert guest.bridge_of(MAC) == bridge.name
     with pytest.raises(libvirt.libvirtError, match="network 'glitter' is not active"):
-        make_guest(domain(vnic("glitter")))
+        make_guest(domain_with(vnic("glitter")))
     with pytest.raises(libvirt.libvirtError, match="network 'glitter' is not active"):
         guest.update(vnic("glitter", LINK_DOWN))
     glitter.start()
-    make_guest(domain(vnic("glitter")))
+    make_guest(domain_with(vnic("glitter")))
 
 
 @pytest.mark.parametrize(("options", "allowed"), [(["--readonly"], True), ([], False)])

@@ -261,11 +261,7 @@ def _prepend(node: etree._Element, elements: list[etree._Element]) -> None:
 
 
 def _replace(node: etree._Element, elements: list[etree._Element]) -> None:
-    parent = node.getparent()
-    if parent is None:
-        raise Refusal(
-            "bad-rule", "a rewrite would replace the whole document", "correct its xpath, then hookctl reload"
-        )
+    parent = _refuse_root(node)
     tail, node.tail = node.tail, None
     index = parent.index(node)
     parent.remove(node)
