@@ -77,9 +77,10 @@ LINKS = $(DEVICE:%=%/50_extnet) before_device_migrate_destination/50_extnet \
 	$(DEVICE:%=%/50_macspoof) before_vm_start/50_macspoof before_vm_start/50_qemucmdline
 
 install: shim ## put all files where a host has them, below DESTDIR
-	install -d $(SITE)/hooks $(SITE)/declared $(DESTDIR)/etc/vdsm-hookd/vdsm-hookd.conf.d
+	install -d $(SITE)/hooks $(SITE)/declared $(SITE)/hookctl $(DESTDIR)/etc/vdsm-hookd/vdsm-hookd.conf.d
 	install -m 644 daemon/vdsm_hookd/*.py $(SITE)
 	install -m 644 daemon/vdsm_hookd/declared/*.py $(SITE)/declared
+	install -m 644 daemon/vdsm_hookd/hookctl/*.py $(SITE)/hookctl
 	install -m 644 hooks/*.py $(SITE)/hooks
 	install -D -m 755 shim/hook-shim $(DESTDIR)$(PREFIX)/libexec/vdsm-hookd/hook-shim
 	install -m 644 conf/vdsm-hookd.conf $(DESTDIR)/etc/vdsm-hookd

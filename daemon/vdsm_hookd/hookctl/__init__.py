@@ -1,0 +1,76 @@
+"""hookctl: ask the daemon what it knows, and tell it to reload. One module a verb, loaded when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from vdsm_hookd import __version__, cli, client
+
+DEFAULT_SOCKET = "/run/vdsm-hookd/control.sock"
+VERBS = {
+    "status": "how the daemon is; exit 1 when it is degraded",
+    "networks": "the libvirt networks that the daemon knows",
+    "hooks": "which hooks serve which events on which properties",
+    "policy": "the rules in force, in their order, and where each comes from",
+    "explain": "what would happen to a document; changes nothing, exit 1 when it is refused",
+    "check": "is the configuration good; with FILE, is the rewritten document good for libvirt",
+    "reload": "read the configuration again: all of it, or none",
+}
+"""The verbs and what each is for. Each is the module of its name, with `add_arguments` and `run`."""
+
+_STATUS_OF_CODE = {"usage": cli.EX_USAGE, "bad-config": cli.EX_DATAERR, "bad-request": cli.EX_DATAERR}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit status: 0 yes, 1 no, 64 usage, 65 bad data, 69 unreachable, 77 not permitted."""
+    arguments = _parse(sys.argv[1:] if argv is None else argv)
+    try:
+        return _module(arguments.verb).run(arguments)  # type: ignore[no-any-return]
+    except client.Unreachable as error:
+        print(f"hookctl: no daemon answers on {error} (systemctl status vdsm-hookd says more)", file=sys.stderr)
+        return cli.EX_UNAVAILABLE
+    except client.NotPermitted as error:
+        print(f"hookctl: not permitted: {error}", file=sys.stderr)
+        return cli.EX_NOPERM
+    except client.Refused as error:
+        print(f"hookctl: {error.code}: {error}", file=sys.stderr)
+        return _STATUS_OF_CODE.get(error.code, cli.FINDING)
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = cli.Parser(prog="hookctl", description="Ask vdsm-hookd what it knows.")
+    parser.add_argument("--version", action="version", version=f"hookctl {__version__}")
+    _add_common_options(parser, flag=False, socket=DEFAULT_SOCKET)
+    parser.set_defaults(verb="status")
+    verbs = parser.add_subparsers(metavar="VERB", parser_class=_VerbParser)
+    for name, about in VERBS.items():
+        verbs.add_parser(name, help=about, description=about).verb = name
+    return parser.parse_args(argv)
+
+
+class _VerbParser(cli.Parser):
+    """Learns its arguments from the verb's module, and only when that verb is the one."""
+
+    verb: str
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        # Without defaults of their own, or they would undo an option that stands before the verb.
+        _add_common_options(self, flag=argparse.SUPPRESS, socket=argparse.SUPPRESS)
+        self.set_defaults(verb=self.verb)
+        _module(self.verb).add_arguments(self)
+        return super().parse_known_args(args, namespace)
+
+
+def _module(verb: str) -> Any:
+    return importlib.import_module(f"{__name__}.{verb.replace('-', '_')}")
+
+
+def _add_common_options(parser: argparse.ArgumentParser, flag: object, socket: str) -> None:
+    """The options of every verb; `flag` and `socket` are their defaults."""
+    parser.add_argument("--json", action="store_true", default=flag, help="print JSON with stable keys")
+    parser.add_argument("--no-legend", action="store_true", default=flag, help="print no table heads")
+    parser.add_argument("--socket", metavar="PATH", default=socket, help=f"the control socket ({DEFAULT_SOCKET})")

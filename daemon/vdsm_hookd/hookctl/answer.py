@@ -1,0 +1,37 @@
+"""What the verbs share: the question to the daemon, and its answer on standard output."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from vdsm_hookd import client
+
+
+def ask(arguments: argparse.Namespace, verb: str, **details: Any) -> Any:
+    """The daemon's answer. Raises as client.ask."""
+    return client.ask(arguments.socket, verb, details)
+
+
+def show(arguments: argparse.Namespace, result: Any, text: Callable[[], str]) -> None:
+    """Print the result itself as JSON, or the text for people."""
+    print(json.dumps(result, indent=2, ensure_ascii=False) if arguments.json else text())
+
+
+def read_file(file: str) -> bytes:
+    """A file, or standard input for a dash. Raises client.Refused."""
+    try:
+        if file == "-":
+            return sys.stdin.buffer.read()
+        with open(file, "rb") as opened:
+            return opened.read()
+    except OSError as error:
+        raise client.Refused("bad-request", f"{file}: {error.strerror}") from None
+
+
+def woken_by(rule: Mapping[str, Any]) -> str:
+    """What wakes a rule or a hook, for a table."""
+    return "every request" if rule["always"] else " ".join(rule["properties"]) or "-"

@@ -1,0 +1,64 @@
+"""hookctl networks: the libvirt networks that the daemon knows."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vdsm_hookd import cli, render
+from vdsm_hookd.hookctl.answer import ask, show
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which network."""
+    parser.add_argument("name", metavar="NAME", nargs="?", help="show this one whole")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0, or raises client.Refused where there is no such network."""
+    details = {"name": arguments.name} if arguments.name is not None else {}
+    networks: list[Mapping[str, Any]] = ask(arguments, "networks", **details)
+    show(
+        arguments,
+        networks,
+        lambda: _one_network(networks[0]) if arguments.name is not None else _network_table(networks, arguments),
+    )
+    return cli.OK
+
+
+def _network_table(networks: Sequence[Mapping[str, Any]], arguments: argparse.Namespace) -> str:
+    rows = [
+        (
+            network["name"],
+            "active" if network["active"] else "inactive",
+            network["forward"],
+            network["bridge"] or "-",
+            network["virtualport"] or "-",
+            " ".join(portgroup["name"] for portgroup in network["portgroups"]) or "-",
+        )
+        for network in networks
+    ]
+    return render.table(
+        ("NAME", "STATE", "FORWARD", "BRIDGE", "VIRTUALPORT", "PORTGROUPS"), rows, not arguments.no_legend
+    )
+
+
+def _one_network(network: Mapping[str, Any]) -> str:
+    def said(value: bool) -> str:
+        return "yes" if value else "no"
+
+    groups = [f"{group['name']}{' (default)' if group['default'] else ''}" for group in network["portgroups"]]
+    return render.facts(
+        [
+            ("Name", network["name"]),
+            ("UUID", network["uuid"]),
+            ("Active", said(network["active"])),
+            ("Persistent", said(network["persistent"])),
+            ("Autostart", said(network["autostart"])),
+            ("Forward", network["forward"]),
+            ("Bridge", network["bridge"] or "-"),
+            ("Virtualport", network["virtualport"] or "-"),
+            ("Portgroups", ", ".join(groups) or "-"),
+        ]
+    )

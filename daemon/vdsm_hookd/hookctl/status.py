@@ -1,0 +1,47 @@
+"""hookctl status: one screen that says how the daemon is."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from vdsm_hookd import cli, render
+from vdsm_hookd.hookctl.answer import ask, show
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None of its own."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 1 when the daemon is degraded."""
+    status: Mapping[str, Any] = ask(arguments, "status")
+    show(arguments, status, lambda: _status_text(status))
+    return cli.FINDING if status["degraded"] else cli.OK
+
+
+def _status_text(status: Mapping[str, Any]) -> str:
+    colour = render.colour_wanted()
+    libvirt, networks, requests = status["libvirt"], status["networks"], status["requests"]
+    loaded = status["configuration"]
+    state = (
+        render.paint(f"degraded: {status['degraded']}", "bad", colour)
+        if status["degraded"]
+        else render.paint("good", "good", colour)
+    )
+    link = "connected" if libvirt["connected"] else render.paint("out of reach", "bad", colour)
+    pairs = [
+        ("vdsm-hookd", f"{status['version']}, pid {status['pid']}, up since {render.moment(status['started_at'])}"),
+        ("State", state),
+        ("libvirt", f"{libvirt['uri']}, {link} since {render.moment(libvirt['since'])}"),
+        ("Networks read", render.moment(libvirt["synced_at"])),
+        ("Networks", f"{networks['active']} active, {networks['inactive']} inactive"),
+        ("Hooks", " ".join(status["hooks"])),
+        ("Configuration", f"{', '.join(loaded['files']) or 'defaults'}, loaded {render.moment(loaded['loaded_at'])}"),
+        ("Requests", ", ".join(f"{count} {outcome}" for outcome, count in requests.items())),
+    ]
+    if refusal := status["last_refusal"]:
+        text = f"{render.moment(refusal['at'])} {refusal['event']}: {refusal['hook']}: {refusal['message']}"
+        pairs.append(("Last refusal", text))
+    return render.facts(pairs)
