@@ -155,25 +155,25 @@ def _mapped(call: Call) -> str | None:
 
 def _require_usable(call: Call, target: Target) -> None:
     """Raise Refusal unless the network is there, active, and has the portgroup."""
-    network, name = target.network, quote(target.name)
+    network = target.network
     if network is None:
         raise Refusal(
             "network-missing",
-            f"libvirt on this host has no network {name}",
+            f"libvirt on this host has no network {quote(target.name)}",
             f"define and start it (virsh net-define, net-start, net-autostart), or correct {target.said_by}",
             target.name,
         )
     if not network.active:
         raise Refusal(
             "network-inactive",
-            f"libvirt network {name} is not active",
-            f"start it (virsh net-start {name}; net-autostart keeps it so)",
+            f"libvirt network {quote(target.name)} is not active",
+            f"start it (virsh net-start {quote(target.name)}; net-autostart keeps it so)",
             target.name,
         )
     if target.portgroup and network.portgroup(target.portgroup) is None:
         raise Refusal(
             "portgroup-missing",
-            f"libvirt network {name} has no portgroup {quote(target.portgroup)}",
+            f"libvirt network {quote(target.name)} has no portgroup {quote(target.portgroup)}",
             f"add it to the network (virsh net-edit), or correct {target.said_by}",
             target.name,
         )

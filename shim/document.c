@@ -64,13 +64,18 @@ const char *read_file(int fd, size_t size, void *into) {
     return have == size ? NULL : "it changed while it was read";
 }
 
+static int create_temporary(void) {
+    return open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
 /* No fsync: the file lives for one start of a VM, and need not outlive the host. fchmod always: one call is less than
  * the question whether the umask made it needless. close is checked: on NFS it is the one to report a full disk.
  * The deadline is not looked at any more: a document that is late but whole is still an answer. */
 void document_replace(const struct call *call, const struct document *document, const struct reply *reply) {
     (void)signal(SIGXFSZ, SIG_IGN); /* beyond RLIMIT_FSIZE write() shall fail, not kill us */
-    (void)unlink(temporary); /* a killed run's, see above */
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = create_temporary();
+    if (fd < 0 && errno == EEXIST && unlink(temporary) == 0) /* a killed run's, see above */
+        fd = create_temporary();
     if (fd < 0)
         refuse(call, WRITE_FAILED, temporary, "can't be created: ", strerror(errno), NULL);
     const uint8_t *at = reply->body, *end = at + reply->length;

@@ -20,6 +20,7 @@ from vdsm_hookd.networks import NetworkView
 from vdsm_hookd.policy import Policy, Rule
 
 HOST = Host()
+_HARMLESS = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 STATE_CODES = frozenset({"network-missing", "network-inactive", "portgroup-missing"})
 """Refusals that stand on the network view, and so only as firmly as the view does."""
 
@@ -67,7 +68,13 @@ class Decision(NamedTuple):
     def about(self) -> str:
         """VM, MAC address and network, as far as they are known and `what` does not name them, in brackets."""
         named = (("VM", self.vm_name or self.vm_id), ("MAC", self.mac), ("network", self.network))
-        known = ", ".join(f"{kind} {_plain(value)}" for kind, value in named if value and quote(value) not in self.what)
+        known = ", ".join(
+            [
+                f"{kind} {_plain(value)}"
+                for kind, value in named
+                if value and not (self.what and quote(value) in self.what)
+            ]
+        )
         return f" ({known})" if known else ""
 
 
@@ -164,7 +171,7 @@ def _identity(root: etree._Element) -> _Facts:
 
 def _plain(value: str) -> str:
     """An identifier as it is where that is harmless, quoted where it is not."""
-    return value if re.fullmatch(r"[\w.:-]{1,64}", value, re.ASCII) else quote(value)
+    return value if _HARMLESS.fullmatch(value) else quote(value)
 
 
 def _moment(networks: NetworkView) -> str:

@@ -6,10 +6,12 @@ them; in the fields journald keeps them apart from the text.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Callable
 
 from systemd.journal import sendv
 
@@ -31,29 +33,36 @@ MESSAGE_IDS = {
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
 
-class _JournalHandler(logging.Handler):
+Fields = Mapping[str, object]
+
+
+def _to_journal(priority: int, text: str, fields: Fields) -> None:
+    named = {"MESSAGE": text, "PRIORITY": priority, **fields}
+    with contextlib.suppress(OSError):  # a journal that is away must not cost a request
+        sendv(*[f"{name}={value}".encode("utf-8", "backslashreplace") for name, value in named.items() if value != ""])
+
+
+def _to_stderr(priority: int, text: str, fields: Fields) -> None:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"vdsm-hookd: {text}\n")
+
+
+class _Handler(logging.Handler):
+    """What the rest of the daemon logs, with its level, on its way to the same place as decisions."""
+
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            fields = {
-                "MESSAGE": self.format(record),
-                "PRIORITY": _PRIORITIES.get(record.levelno, 6),
-                "LOGGER": record.name,
-            }
-            fields.update(getattr(record, "fields", {}))
-            sendv(*(f"{name}={value}".encode("utf-8", "backslashreplace") for name, value in fields.items()))
-        except OSError:
-            pass  # a journal that is away must not cost a request
+        fields = {"LOGGER": record.name, **getattr(record, "fields", {})}
+        _write(_PRIORITIES.get(record.levelno, 6), self.format(record), fields)
+
+
+_write: Callable[[int, str, Fields], None] = _to_stderr
 
 
 def set_up(level: int = logging.INFO) -> None:
     """Send the log to the journal when stderr is the journal's, as under systemd; else to stderr."""
-    handler: logging.Handler
-    if _stderr_is_journal():
-        handler = _JournalHandler()
-    else:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("vdsm-hookd: %(message)s"))
-    log.addHandler(handler)
+    global _write
+    _write = _to_journal if _stderr_is_journal() else _to_stderr
+    log.addHandler(_Handler())
     log.setLevel(level)
     log.propagate = False
 
@@ -64,10 +73,20 @@ def _stderr_is_journal() -> bool:
 
 
 def decision(made: Decision, seconds: float) -> None:
-    """One line for a decision that did something; an unchanged document without a note is no news."""
+    """One line for a decision that did something; an unchanged document without a note is no news.
+
+    Not by way of logging, whose records would cost a request as much as its rewrite.
+    """
     if made.outcome == "unchanged" and not made.notes:
         return
+    if made.outcome == "refused":
+        text = f"{made.event}: refused: {made.hook}: {made.message}"
+    else:
+        text = "; ".join([f"{made.event}: {made.outcome} by {made.hook}{made.about}", *made.notes])
+    if made.error is not None:
+        log.error("hook %s failed", made.hook, exc_info=made.error)
     fields = {
+        "MESSAGE_ID": MESSAGE_IDS.get(made.outcome, ""),
         "HOOK": made.hook,
         "EVENT": made.event,
         "VM_ID": made.vm_id,
@@ -79,39 +98,22 @@ def decision(made: Decision, seconds: float) -> None:
         "RULE": made.rule,
         "DURATION_US": round(seconds * 1e6),
     }
-    if made.outcome == "refused":
-        text, level = f"{made.event}: refused: {made.hook}: {made.message}", logging.WARNING
-    else:
-        text = "; ".join([f"{made.event}: {made.outcome} by {made.hook}{made.about}", *made.notes])
-        level = logging.WARNING if made.notes else logging.INFO
-    _log(level, text, MESSAGE_IDS.get(made.outcome), fields, made.error)
+    _write(4 if made.notes or made.outcome == "refused" else 6, text, fields)
 
 
 def bad_message(error: BadMessage, peer: Peer) -> None:
     """A peer that does not speak the protocol."""
-    _log(
-        logging.WARNING,
-        f"a message from pid {peer.pid} (uid {peer.uid}) can't be used: {error}",
-        None,
-        {"CODE": error.code},
-    )
+    text = f"a message from pid {peer.pid} (uid {peer.uid}) can't be used: {error}"
+    log.warning("%s", text, extra={"fields": {"CODE": error.code}})
 
 
 def reloaded(files: Sequence[str]) -> None:
     """A new configuration is in force."""
-    _log(logging.INFO, f"configuration reloaded from {', '.join(files) or 'the defaults'}", MESSAGE_IDS["reloaded"], {})
+    text = f"configuration reloaded from {', '.join(files) or 'the defaults'}"
+    log.info("%s", text, extra={"fields": {"MESSAGE_ID": MESSAGE_IDS["reloaded"]}})
 
 
 def reload_failed(error: ConfigError) -> None:
     """The old configuration stays."""
     text = f"the configuration was not reloaded, the old one stays in force: {error}"
-    _log(logging.ERROR, text, MESSAGE_IDS["reload-failed"], {"CODE": "bad-config"})
-
-
-def _log(
-    level: int, text: str, message_id: str | None, fields: Mapping[str, object], error: BaseException | None = None
-) -> None:
-    present = {name: value for name, value in fields.items() if value != ""}
-    if message_id:
-        present["MESSAGE_ID"] = message_id
-    log.log(level, text, exc_info=error, extra={"fields": present})
+    log.error("%s", text, extra={"fields": {"MESSAGE_ID": MESSAGE_IDS["reload-failed"], "CODE": "bad-config"}})

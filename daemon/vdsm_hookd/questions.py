@@ -35,7 +35,7 @@ class Questions:
         """The control socket's."""
         return Listener("control", sock, _may_ask, self._on_question, wire.control_refusal)
 
-    def _on_question(self, payload: bytes, peer: Peer, reply: Reply) -> None:
+    def _on_question(self, payload: wire.Payload, peer: Peer, reply: Reply) -> None:
         try:
             question = wire.read_question(payload)
             verb = self._verbs.get(question.verb)

@@ -7,6 +7,7 @@ handler, and the handler gives a frame back, at once or later.
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import errno
 import functools
@@ -33,7 +34,8 @@ DRAIN_TIMEOUT = 1.5
 """Seconds for which accepted requests may still be answered after a stop."""
 _BACKLOG = 4096
 _ACCEPT_PAUSE = 0.1
-_CHUNK = 64 * 1024
+_BUFFER = memoryview(bytearray(64 * 1024))  # what all connections receive into
+_SEND_FLAGS = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)  # once: enum's | takes longer than send()
 _PEERCRED = struct.Struct("=3i")
 
 
@@ -46,8 +48,9 @@ class Peer(NamedTuple):
 
 
 Reply = Callable[[bytes], None]
-Handler = Callable[[bytes, Peer, Reply], None]
-"""Answers one payload by calling `reply` with a frame, once, now or later, in the server's thread."""
+Handler = Callable[[wire.Payload, Peer, Reply], None]
+"""Answers one payload by calling `reply` with a frame, once, now or later, in the server's thread. The payload is
+the server's own buffer, and good only until the handler returns."""
 
 
 @dataclass
@@ -62,28 +65,13 @@ class Listener:
     refuse: Callable[[wire.BadMessage], bytes]
 
 
-class _Connection:
-    """One client: first its request comes in, then the reply goes out, then it is over."""
-
-    __slots__ = ("closed", "deadline", "listener", "outgoing", "received", "size", "socket")
-
-    def __init__(self, sock: socket.socket, listener: Listener) -> None:
-        self.socket = sock
-        self.listener = listener
-        self.received = bytearray()
-        self.size = -1  # of the whole frame, as soon as its header is here
-        self.outgoing: memoryview | None = None
-        self.deadline = math.inf  # no limit while the answer is looked for: that has its own
-        self.closed = False
-
-
 class Server:
     """Serves listeners until `stop`. Everything but `call_threadsafe` belongs to the thread that calls `run`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        self.clock = clock
         self._epoll = select.epoll()
-        self._ready: dict[int, Callable[[int], object]] = {}
+        self._ready: dict[int, Callable[[], object]] = {}
         self._listeners: list[Listener] = []
         self._connections: set[_Connection] = set()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -94,7 +82,7 @@ class Server:
         self._wakeup_receiver, self._wakeup_sender = socket.socketpair()
         for end in (self._wakeup_receiver, self._wakeup_sender):
             end.setblocking(False)
-        self._watch(self._wakeup_receiver, select.EPOLLIN, self._on_wakeup)
+        self._watch(self._wakeup_receiver.fileno(), select.EPOLLIN, self._on_wakeup)
 
     @property
     def wakeup_fd(self) -> int:
@@ -105,11 +93,11 @@ class Server:
         """Serve one more listening socket."""
         listener.socket.setblocking(False)
         self._listeners.append(listener)
-        self._watch(listener.socket, select.EPOLLIN, lambda events: self._accept(listener))
+        self._watch(listener.socket.fileno(), select.EPOLLIN, functools.partial(self._accept, listener))
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
         """Run `call` in the loop after so many seconds of monotonic time."""
-        heapq.heappush(self._timers, (self._clock() + seconds, next(self._order), call))
+        heapq.heappush(self._timers, (self.clock() + seconds, next(self._order), call))
 
     def call_threadsafe(self, call: Callable[[], None]) -> None:
         """Run `call` in the loop as soon as may be; from any thread."""
@@ -119,11 +107,11 @@ class Server:
     def run(self) -> None:
         """Serve until `stop`, then answer what was accepted, and return."""
         while not self._stopping or self._connections:
-            for descriptor, events in self._epoll.poll(self._wait()):
+            for descriptor, _events in self._epoll.poll(self._wait()):
                 on_ready = self._ready.get(descriptor)
                 if on_ready is not None:  # an earlier event of this round may have closed it
-                    on_ready(events)
-            while self._timers and self._timers[0][0] <= self._clock():
+                    on_ready()
+            while self._timers and self._timers[0][0] <= self.clock():
                 heapq.heappop(self._timers)[2]()
             while self._calls:
                 self._calls.popleft()()
@@ -137,7 +125,7 @@ class Server:
             for _ in range(_BACKLOG):  # who is connected counts on an answer
                 if not self._accept(listener):
                     break
-            self._forget(listener.socket)
+            self._forget(listener.socket.fileno())
         self.call_later(DRAIN_TIMEOUT, self._drop_all)
         self._wake()
 
@@ -151,21 +139,21 @@ class Server:
     # The loop's own business.
 
     def _wait(self) -> float:
-        return max(0.0, self._timers[0][0] - self._clock()) if self._timers else -1
+        return max(0.0, self._timers[0][0] - self.clock()) if self._timers else -1
 
-    def _watch(self, sock: socket.socket, events: int, on_ready: Callable[[int], object]) -> None:
-        self._ready[sock.fileno()] = on_ready
-        self._epoll.register(sock.fileno(), events)
+    def _watch(self, descriptor: int, events: int, on_ready: Callable[[], object]) -> None:
+        self._ready[descriptor] = on_ready
+        self._epoll.register(descriptor, events)
 
-    def _forget(self, sock: socket.socket) -> None:
-        if self._ready.pop(sock.fileno(), None) is not None:
-            self._epoll.unregister(sock.fileno())
+    def _forget(self, descriptor: int) -> None:
+        if self._ready.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):  # full, so the loop is awake already
             self._wakeup_sender.send(b"\0")
 
-    def _on_wakeup(self, events: int) -> None:
+    def _on_wakeup(self) -> None:
         try:
             while self._wakeup_receiver.recv(4096):
                 pass
@@ -177,121 +165,147 @@ class Server:
     def _accept(self, listener: Listener) -> bool:
         """Accept one client. One a round: to ask for a second would cost every single one a system call more."""
         try:
-            sock, _address = listener.socket.accept()
+            descriptor, _address = listener.socket._accept()  # type: ignore[attr-defined]
         except BlockingIOError:
             return False
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
                 self._pause(listener, error)
             return False  # else that one client went away
-        sock.setblocking(False)
-        connection = _Connection(sock, listener)
-        self._connections.add(connection)
-        if not self._receive(connection):
-            self._watch(sock, select.EPOLLIN, lambda events: self._receive(connection))
-            self._limit(connection)
+        connection = _Connection(self, listener, descriptor)
+        connection.receive()
+        if not connection.closed:
+            self._connections.add(connection)
         return True
 
     def _pause(self, listener: Listener, error: OSError) -> None:
         """Out of descriptors: a level-triggered listener would spin until one is free, so look again a little later."""
         pause = _ACCEPT_PAUSE * 1000
         log.warning("can't accept on the %s socket: %s; trying again every %.0f ms", listener.name, error, pause)
-        self._forget(listener.socket)
+        self._forget(listener.socket.fileno())
 
         def resume() -> None:
             if not self._stopping:
-                self._watch(listener.socket, select.EPOLLIN, lambda events: self._accept(listener))
+                self._watch(listener.socket.fileno(), select.EPOLLIN, functools.partial(self._accept, listener))
 
         self.call_later(_ACCEPT_PAUSE, resume)
 
-    def _limit(self, connection: _Connection) -> None:
-        """The peer has so long to send its request, or to take its reply."""
-        connection.deadline = self._clock() + REQUEST_TIMEOUT
-        self.call_later(REQUEST_TIMEOUT, lambda: self._expire(connection))
+    def _drop_all(self) -> None:
+        for connection in list(self._connections):
+            connection.drop()
 
-    def _expire(self, connection: _Connection) -> None:
-        if connection.deadline <= self._clock():
-            self._drop(connection)
 
-    def _receive(self, connection: _Connection) -> bool:
-        """Take what has arrived. False while the request is not whole and more may come."""
+class _Connection:
+    """One client: first its request comes in, then the reply goes out, then it is over.
+
+    Nearly always all of that happens within one call of `receive`; what does not waits in the server's epoll. The
+    descriptor is a bare `_socket.socket`, and never set to non-blocking: socket.socket's own accept() and close() take
+    longer than all that they do, and MSG_DONTWAIT costs no system call.
+    """
+
+    __slots__ = ("_deadline", "_listener", "_outgoing", "_received", "_server", "_socket", "_watched", "closed")
+
+    def __init__(self, server: Server, listener: Listener, descriptor: int) -> None:
+        self._server = server
+        self._listener = listener
+        self._socket = _socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor)
+        self._received: bytearray | None = None  # what has come of a request that did not come at once
+        self._outgoing: memoryview | None = None
+        self._watched = False
+        self._deadline = math.inf  # no limit while the answer is looked for: that has its own
+        self.closed = False
+
+    def receive(self) -> None:
+        """Take what has arrived, and serve the request when it is whole."""
         try:
-            chunk = connection.socket.recv(_CHUNK)
+            count = self._socket.recv_into(_BUFFER, 0, socket.MSG_DONTWAIT)
         except BlockingIOError:
-            return False
+            self._wait_for(select.EPOLLIN, self.receive)
+            return
         except OSError:
-            chunk = b""
-        if not chunk:
-            self._drop(connection)
-            return True
-        received = connection.received
-        received += chunk
+            count = 0
+        if not count:
+            self.drop()
+            return
+        received = _BUFFER[:count]
+        if self._received is not None:
+            self._received += received
+            received = memoryview(self._received)
         try:
-            if connection.size < 0 and len(received) >= wire.HEADER.size:
-                connection.size = wire.HEADER.size + wire.payload_size(bytes(received[: wire.HEADER.size]))
+            size = wire.frame_size(received)
         except wire.BadMessage as error:
-            self._reply(connection, connection.listener.refuse(error))
-            return True
-        if not 0 <= connection.size <= len(received):
-            return False
-        self._dispatch(connection)
-        return True
+            self.reply(self._listener.refuse(error))
+            return
+        if size <= len(received):
+            self._dispatch(received[wire.HEADER.size : size])
+            return
+        if self._received is None:
+            self._received = bytearray(received)
+        self._wait_for(select.EPOLLIN, self.receive)
 
-    def _dispatch(self, connection: _Connection) -> None:
+    def _dispatch(self, payload: memoryview) -> None:
         # One request a connection: nothing else is read, and a peer that goes away is noticed at the reply.
-        self._forget(connection.socket)
-        connection.deadline = math.inf
-        payload = bytes(connection.received[wire.HEADER.size : connection.size])
-        connection.received.clear()
-        listener = connection.listener
-        peer = Peer(
-            *_PEERCRED.unpack(connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size))
-        )
+        self._stop_waiting()
+        listener = self._listener
+        peer = Peer(*_PEERCRED.unpack(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)))
         # Not before the request is read: a peer whose write fails may never read why.
         if not listener.permits(peer):
             denied = wire.BadMessage("not-permitted", f"uid {peer.uid} may not use the {listener.name} socket")
-            self._reply(connection, listener.refuse(denied))
+            self.reply(listener.refuse(denied))
             return
         try:
-            listener.handle(payload, peer, functools.partial(self._reply, connection))
+            listener.handle(payload, peer, self.reply)
         except Exception:  # our own bug must cost one request, not the daemon
             log.exception("a request on the %s socket failed", listener.name)
             failed = wire.BadMessage("internal", "the daemon failed; its journal says how")
-            self._reply(connection, listener.refuse(failed))
+            self.reply(listener.refuse(failed))
 
-    def _reply(self, connection: _Connection, answer: bytes) -> None:
-        if connection.closed:
-            return  # dropped while its answer was looked for
-        self._forget(connection.socket)
-        connection.outgoing = memoryview(answer)
-        if not self._send(connection):
-            self._watch(connection.socket, select.EPOLLOUT, lambda events: self._send(connection))
-            self._limit(connection)
+    def reply(self, answer: bytes) -> None:
+        """Give the peer its answer; whatever was still to be received is not."""
+        if not self.closed:  # dropped while its answer was looked for
+            self._stop_waiting()
+            self._outgoing = memoryview(answer)
+            self._send()
 
-    def _send(self, connection: _Connection) -> bool:
-        """Give what the peer takes. False while more is to go."""
-        assert connection.outgoing is not None
+    def _send(self) -> None:
+        """Give what the peer takes."""
+        assert self._outgoing is not None
         try:
-            while connection.outgoing:
-                sent = connection.socket.send(connection.outgoing, socket.MSG_NOSIGNAL)
-                connection.outgoing = connection.outgoing[sent:]
+            while self._outgoing:
+                sent = self._socket.send(self._outgoing, _SEND_FLAGS)
+                self._outgoing = self._outgoing[sent:]
         except BlockingIOError:
-            return False
+            self._wait_for(select.EPOLLOUT, self._send)
+            return
         except OSError:
             pass  # the peer is gone; there is no one to tell
-        self._drop(connection)
-        return True
+        self.drop()
 
-    def _drop(self, connection: _Connection) -> None:
-        if not connection.closed:
-            connection.closed = True
-            self._connections.discard(connection)
-            self._forget(connection.socket)
-            connection.socket.close()
+    def drop(self) -> None:
+        """It is over."""
+        if not self.closed:
+            self.closed = True
+            self._stop_waiting()
+            self._server._connections.discard(self)
+            self._socket.close()
 
-    def _drop_all(self) -> None:
-        for connection in list(self._connections):
-            self._drop(connection)
+    def _wait_for(self, events: int, on_ready: Callable[[], None]) -> None:
+        """From the first wait on the peer has so long to send its request, or to take its reply."""
+        if not self._watched:
+            self._watched = True
+            self._server._watch(self._socket.fileno(), events, on_ready)
+            self._deadline = self._server.clock() + REQUEST_TIMEOUT
+            self._server.call_later(REQUEST_TIMEOUT, self._expire)
+
+    def _stop_waiting(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._server._forget(self._socket.fileno())
+            self._deadline = math.inf
+
+    def _expire(self) -> None:
+        if self._deadline <= self._server.clock():
+            self.drop()
 
 
 def bind(path: str, mode: int) -> socket.socket:

@@ -30,6 +30,7 @@ class Service:
         self.started_at = time.time()
         self.counts: Counter[str] = Counter()
         self.last_refusal: Mapping[str, object] | None = None
+        self._calls = wire.CallReader()
         self._wake_path = ""
         self._use(*load())
         self.watch = Watch(self.config.libvirt.uri, self.config.libvirt.resync)
@@ -82,21 +83,20 @@ class Service:
         active = sum(network.active for network in view.by_name.values())
         return f"{active} of {len(view.by_name)} networks active{f'; {view.outage}' if view.outage else ''}"
 
-    def _on_hook_call(self, payload: bytes, peer: Peer, reply: Reply) -> None:
+    def _on_hook_call(self, payload: wire.Payload, peer: Peer, reply: Reply) -> None:
         started = time.monotonic()
         try:
-            request = wire.read_request(payload)
+            request = self._calls.read(payload)
         except wire.BadMessage as error:
             reply(wire.hook_refusal(error))
             journal.bad_message(error, peer)
             return
         policy, view = self.policy, self.watch.view
         decided = decision.decide(request, policy, view)
-        answer = functools.partial(self._answer, reply, started)
         if decided.unsure and not view.outage:
-            self._ask_libvirt(request, policy, decided.network, answer)
+            self._ask_libvirt(request, policy, decided.network, functools.partial(self._answer, reply, started))
         else:
-            answer(decided)
+            self._answer(reply, started, decided)
 
     def _ask_libvirt(self, request: Request, policy: Policy, network: str, answer: Callable[[Decision], None]) -> None:
         """Events are hints: before an answer stands on a network's absence, libvirt is asked, for a limited time."""

@@ -71,13 +71,15 @@ def remove(element: etree._Element) -> None:
 
 def set_attributes(element: etree._Element, wanted: Mapping[str, str | None]) -> bool:
     """Give the attributes these values, None for none; returns whether that changed any."""
-    changed = {name: value for name, value in wanted.items() if element.get(name) != value}
-    for name, value in changed.items():
-        if value is None:
-            del element.attrib[name]
-        else:
-            element.set(name, value)
-    return bool(changed)
+    changed = False
+    for name, value in wanted.items():
+        if element.get(name) != value:
+            changed = True
+            if value is None:
+                del element.attrib[name]
+            else:
+                element.set(name, value)
+    return changed
 
 
 def extend_qemu_commandline(root: etree._Element, arguments: Iterable[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 import msgpack
 
@@ -18,7 +18,10 @@ MAX_PAYLOAD = 5 * 1024 * 1024
 MAX_REFUSAL = 1024
 MAX_VARIABLES = 64
 MAX_CONTAINERS = 16
-"""Arrays and maps in one message."""
+"""Arrays and maps in one question."""
+_SMALL = 64 * 1024
+Payload = Union[bytes, memoryview]
+_PACKER = msgpack.Packer(use_bin_type=True)  # one for all: each has a buffer of a megabyte to get and to give back
 
 
 class BadMessage(Exception):
@@ -37,34 +40,83 @@ class Question(NamedTuple):
     arguments: Mapping[str, Any]
 
 
-def payload_size(header: bytes) -> int:
-    """The length of the payload behind a 4-byte header. Raises BadMessage when it is over the limit."""
-    size: int = HEADER.unpack(header)[0]
+def frame_size(received: memoryview) -> int:
+    """The length of the whole frame that these bytes begin, or more than they are while its header is not whole.
+
+    Raises BadMessage when the payload is over the limit."""
+    if len(received) < HEADER.size:
+        return HEADER.size
+    size: int = HEADER.unpack_from(received)[0]
     if size > MAX_PAYLOAD:
         raise BadMessage("too-large", f"the message has {size} bytes, more than {MAX_PAYLOAD}")
-    return size
+    return HEADER.size + size
 
 
 def frame(message: Sequence[Any]) -> bytes:
     """A message as it goes over the wire."""
-    payload: bytes = msgpack.packb(message, use_bin_type=True)
+    payload: bytes = _PACKER.pack(message)
     return HEADER.pack(len(payload)) + payload
 
 
-def read_request(payload: bytes) -> Request:
-    """The hook call in a payload. Raises BadMessage."""
-    event, hook, environment, document = _fields(payload, 4)
-    if not (_short(event) and _short(hook)):
-        raise BadMessage("bad-request", "event and hook must be str of at most 255 characters")
-    if not isinstance(environment, dict) or len(environment) > MAX_VARIABLES:
-        raise BadMessage("bad-request", f"the environment must be a map of at most {MAX_VARIABLES} variables")
-    if not all(isinstance(value, bytes) for value in environment.values()):
-        raise BadMessage("bad-request", "the environment's values must be bin")
-    if not isinstance(document, bytes):
-        raise BadMessage("bad-request", "the document must be bin")
-    if len(document) > MAX_SIZE:
-        raise BadMessage("too-large", f"the document has {len(document)} bytes, more than {MAX_SIZE}")
-    return Request(event, hook, environment, document)
+class CallReader:
+    """Reads hook calls, one after the other."""
+
+    def __init__(self) -> None:
+        self._start()
+
+    def _start(self) -> None:
+        # Kept between calls, for to clear its 70 KB takes longer than to read a call.
+        self._unpacker = msgpack.Unpacker(
+            None,
+            raw=False,
+            read_size=_SMALL,
+            max_buffer_size=MAX_PAYLOAD,
+            max_array_len=0,
+            max_map_len=0,
+            max_ext_len=0,
+        )
+
+    def read(self, payload: Payload) -> Request:
+        """The hook call in a payload. Raises BadMessage."""
+        try:
+            event, hook, environment, document = self._elements(payload)
+        except BadMessage:
+            self._start()
+            raise
+        except Exception as error:
+            self._start()  # one that failed is of no more use
+            raise _no_message(error) from None
+        if len(payload) > _SMALL:
+            self._start()  # its buffer has grown, and would stay so
+        if not (_short(event) and _short(hook)):
+            raise BadMessage("bad-request", "event and hook must be str of at most 255 characters")
+        for name, value in environment.items():
+            if not isinstance(name, str) or not isinstance(value, bytes):
+                raise BadMessage("bad-request", "the environment's names must be str, and its values bin")
+        if not isinstance(document, bytes):
+            raise BadMessage("bad-request", "the document must be bin")
+        if len(document) > MAX_SIZE:
+            raise BadMessage("too-large", f"the document has {len(document)} bytes, more than {MAX_SIZE}")
+        return Request(event, hook, environment, document)
+
+    def _elements(self, payload: Payload) -> tuple[Any, Any, dict[Any, Any], Any]:
+        """What stands behind the version, of any type.
+
+        One by one, because a call is flat but for its environment: an array or map in any other place, which could
+        hold millions more, is an error before anything is made of it.
+        """
+        unpacker, unpack = self._unpacker, self._unpacker.unpack
+        end = unpacker.tell() + len(payload)
+        unpacker.feed(payload)
+        _check_head(unpacker.read_array_header(), unpack(), 4)
+        event, hook, count = unpack(), unpack(), unpacker.read_map_header()
+        if count > MAX_VARIABLES:
+            raise BadMessage("bad-request", f"the environment must be a map of at most {MAX_VARIABLES} variables")
+        environment = {unpack(): unpack() for _ in range(count)}
+        document = unpack()
+        if len(environment) != count or unpacker.tell() != end:
+            raise BadMessage("bad-request", "a variable stands there twice, or bytes behind the message")
+        return event, hook, environment, document
 
 
 def hook_reply(decision: Decision) -> bytes:
@@ -80,9 +132,13 @@ def hook_refusal(error: BadMessage) -> bytes:
     return frame([VERSION, "refused", _line(str(error)), ()])
 
 
-def read_question(payload: bytes) -> Question:
+def read_question(payload: Payload) -> Question:
     """The operator's question in a payload. Raises BadMessage."""
-    verb, arguments = _fields(payload, 2)
+    message = _unpack(payload)
+    if not isinstance(message, tuple) or not message:
+        raise BadMessage("bad-request", "a message is an array that starts with the protocol version")
+    _check_head(len(message), message[0], 2)
+    _version, verb, arguments = message
     if not _short(verb) or not isinstance(arguments, dict):
         raise BadMessage("bad-request", "a question is a verb and a map of arguments")
     return Question(verb, arguments)
@@ -98,7 +154,7 @@ def control_refusal(error: BadMessage) -> bytes:
     return frame([VERSION, False, {"code": error.code, "message": error.text}])
 
 
-def unpack(payload: bytes) -> Any:
+def _unpack(payload: Payload) -> Any:
     """One msgpack value that fills the payload. Raises BadMessage for anything else, extension types included."""
     size, containers = len(payload), 0
 
@@ -126,19 +182,22 @@ def unpack(payload: bytes) -> Any:
         )
     except BadMessage:
         raise
-    except Exception as error:  # msgpack raises a dozen unrelated classes for bytes that are no msgpack
-        raise BadMessage("bad-request", f"not one msgpack value: {type(error).__name__}") from None
+    except Exception as error:
+        raise _no_message(error) from None
 
 
-def _fields(payload: bytes, count: int) -> Sequence[Any]:
-    message = unpack(payload)
-    if not isinstance(message, tuple) or not message or isinstance(message[0], bool) or not isinstance(message[0], int):
+def _check_head(length: int, version: object, fields: int) -> None:
+    if isinstance(version, bool) or not isinstance(version, int):
         raise BadMessage("bad-request", "a message is an array that starts with the protocol version")
-    if message[0] != VERSION:
-        raise BadMessage("bad-request", f"protocol version {message[0]} is not spoken here, only {VERSION}")
-    if len(message) != count + 1:
-        raise BadMessage("bad-request", f"the message has {len(message)} elements, not {count + 1}")
-    return message[1:]
+    if version != VERSION:
+        raise BadMessage("bad-request", f"protocol version {version} is not spoken here, only {VERSION}")
+    if length != fields + 1:
+        raise BadMessage("bad-request", f"the message has {length} elements, not {fields + 1}")
+
+
+def _no_message(error: Exception) -> BadMessage:
+    """msgpack raises a dozen unrelated classes for bytes that are none, or end early."""
+    return BadMessage("bad-request", f"not one msgpack value: {type(error).__name__}")
 
 
 def _map(pairs: Sequence[tuple[Any, Any]]) -> dict[str, Any]:

@@ -17,13 +17,16 @@ from vdsm_hookd.decision import Decision, Request
 GOOD = [1, "before_device_create", "extnet", {"extnet": b"glitter"}, b"<interface/>"]
 
 
+READER = wire.CallReader()  # goes on after anything that it was given
+
+
 def packed(message: Any) -> bytes:
     result: bytes = msgpack.packb(message, use_bin_type=True)
     return result
 
 
 def test_a_request_arrives_as_it_was_sent() -> None:
-    assert wire.read_request(packed(GOOD)) == Request(
+    assert wire.CallReader().read(packed(GOOD)) == Request(
         "before_device_create", "extnet", {"extnet": b"glitter"}, b"<interface/>"
     )
 
@@ -54,7 +57,7 @@ def test_a_request_arrives_as_it_was_sent() -> None:
 )
 def test_a_message_of_another_shape_is_a_bad_request(message: Any) -> None:
     with pytest.raises(wire.BadMessage) as caught:
-        wire.read_request(packed(message))
+        wire.CallReader().read(packed(message))
     assert caught.value.code == "bad-request"
 
 
@@ -76,24 +79,26 @@ def test_a_message_of_another_shape_is_a_bad_request(message: Any) -> None:
 )
 def test_bytes_that_are_no_message_are_a_bad_request(payload: bytes) -> None:
     with pytest.raises(wire.BadMessage) as caught:
-        wire.read_request(payload)
+        wire.CallReader().read(payload)
     assert caught.value.code == "bad-request"
 
 
 @given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda tail: b"\x95\x01\xa1e\xa1h\x81" + tail))
 def test_no_bytes_at_all_raise_anything_else(payload: bytes) -> None:
-    for read in (wire.read_request, wire.read_question):
+    for read in (READER.read, wire.read_question):
         with contextlib.suppress(wire.BadMessage):
             read(payload)
+    assert READER.read(packed(GOOD)).event == GOOD[1]
 
 
 def test_the_size_limits() -> None:
-    assert wire.payload_size(struct.pack(">I", wire.MAX_PAYLOAD)) == wire.MAX_PAYLOAD
+    assert wire.frame_size(memoryview(struct.pack(">I", wire.MAX_PAYLOAD))) == wire.MAX_PAYLOAD + 4
     with pytest.raises(wire.BadMessage, match="too-large"):
-        wire.payload_size(struct.pack(">I", wire.MAX_PAYLOAD + 1))
+        wire.frame_size(memoryview(struct.pack(">I", wire.MAX_PAYLOAD + 1)))
+    assert wire.frame_size(memoryview(b"\0\0\0")) > 3
     with pytest.raises(wire.BadMessage, match="too-large"):
-        wire.read_request(packed([*GOOD[:4], b" " * (4 * 1024 * 1024 + 1)]))
-    assert len(wire.read_request(packed([*GOOD[:4], b" " * 4 * 1024 * 1024])).document) == 4 * 1024 * 1024
+        wire.CallReader().read(packed([*GOOD[:4], b" " * (4 * 1024 * 1024 + 1)]))
+    assert len(wire.CallReader().read(packed([*GOOD[:4], b" " * 4 * 1024 * 1024])).document) == 4 * 1024 * 1024
 
 
 def unframed(frame: bytes) -> Any:
