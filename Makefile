@@ -11,7 +11,7 @@ SCRIPTS = .ci/packages .ci/run tests/real/run tests/interpreters
 # glibc's and musl's NULL is a pointer, as sentinels need it to be.
 CPPCHECK_SUPPRESS = --suppress=varFuncNullUB
 
-.PHONY: help demo check lint test test-real test-asan test-interpreters bench shim install clean
+.PHONY: help demo check lint test test-real test-asan test-interpreters bench bench-smoke shim install clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -19,7 +19,7 @@ help:
 demo: shim $(VENV)/.run ## show the main job on libvirt's test driver
 	$(BIN)/python docs/demo/demo.py
 
-check: lint test test-asan test-interpreters test-real demo ## lint and test everything that this machine can run
+check: lint test test-asan test-interpreters test-real bench-smoke demo ## lint and test everything that this machine can run
 	@echo "make check: all passed"
 
 shim: $(VENV)/.packages ## build shim/hook-shim
@@ -48,6 +48,9 @@ test-real: shim $(VENV)/.test
 
 bench: shim $(VENV)/.test ## measure, and compare with the bars
 	$(BIN)/python -m tests.bench
+
+bench-smoke: shim $(VENV)/.test # whether the benchmark runs; it judges nothing
+	$(BIN)/python -m tests.bench --smoke --output $(VENV)
 
 # Bootstrapping. The distribution's lxml, libvirt, systemd and msgpack are what a host runs with, so the venv sees them.
 

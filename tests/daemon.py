@@ -6,8 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vdsm_hookd import client
@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 SHIM = ROOT / "shim" / "hook-shim"
 SAMPLES = ROOT / "tests" / "samples"
-START_DEADLINE = 20.0  # seconds
+GLITTER = (SAMPLES / "network-glitter.xml").read_text()
+START_DEADLINE = 60.0  # seconds
 _LOOK_AGAIN = 0.02
 
 
@@ -25,6 +26,7 @@ class Sandbox:
     """Where a daemon runs: its folder, its libvirt, and the command that starts it."""
 
     folder: Path
+    pid: int = 0
 
     @property
     def uri(self) -> str:
@@ -63,27 +65,52 @@ def sample_networks() -> str:
 
 
 @contextmanager
-def running(folder: Path, quiet: bool = False, more_networks: str = "", more_rules: str = "") -> Iterator[Sandbox]:
-    """A daemon that knows the sample networks and more, all of them active, for as long as the block lasts."""
-    sandbox = Sandbox(folder)
-    sandbox.configuration.write_text((ROOT / "conf" / "vdsm-hookd.conf").read_text() + more_rules)
-    (folder / "node.xml").write_text(f"<node>{sample_networks()}{more_networks}</node>")
+def running(folder: Path, quiet: bool = False, networks: str | None = None, more_rules: str = "") -> Iterator[Sandbox]:
+    """A daemon that knows these networks (default: the samples), all of them active, for as long as the block lasts."""
+    sandbox = prepare(folder, networks, more_rules)
     with subprocess.Popen(sandbox.command, stderr=subprocess.DEVNULL if quiet else None) as process:
         try:
             _wait_ready(sandbox, process)
-            yield sandbox
+            yield replace(sandbox, pid=process.pid)
+        finally:
+            process.terminate()
+
+
+def prepare(folder: Path, networks: str | None = None, more_rules: str = "") -> Sandbox:
+    """The files of a daemon that does not run yet."""
+    sandbox = Sandbox(folder)
+    sandbox.configuration.write_text((ROOT / "conf" / "vdsm-hookd.conf").read_text() + more_rules)
+    (folder / "node.xml").write_text(f"<node>{sample_networks() if networks is None else networks}</node>")
+    return sandbox
+
+
+@contextmanager
+def socket_activated(sandbox: Sandbox) -> Iterator[None]:
+    """systemd's own tool listens on the daemon's sockets, and becomes the daemon when the first client comes."""
+    sockets = (sandbox.hook_socket, sandbox.control_socket)
+    for path in sockets:
+        path.unlink(missing_ok=True)
+    listen = [f"--listen={path}" for path in sockets]
+    command = ["systemd-socket-activate", *listen, "--fdname=hook:control", *sandbox.command]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + START_DEADLINE
+            while not all(path.exists() for path in sockets):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("systemd-socket-activate does not listen")
+                time.sleep(_LOOK_AGAIN)
+            yield
         finally:
             process.terminate()
 
 
 def _wait_ready(sandbox: Sandbox, process: subprocess.Popen[bytes]) -> None:
+    """Until it has read all networks."""
     deadline = time.monotonic() + START_DEADLINE
     while True:
-        try:
-            client.ask(str(sandbox.control_socket), "status", {})
-        except client.Unreachable as error:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("vdsm-hookd did not start") from error
-            time.sleep(_LOOK_AGAIN)
-        else:
-            return
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError("vdsm-hookd did not start")
+        with suppress(client.Unreachable):
+            if client.ask(str(sandbox.control_socket), "status", {})["libvirt"]["synced_at"] is not None:
+                return
+        time.sleep(_LOOK_AGAIN)

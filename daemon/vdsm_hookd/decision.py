@@ -91,23 +91,35 @@ class _Facts(TypedDict, total=False):
     network: str
 
 
-def decide(request: Request, policy: Policy, networks: NetworkView, host: Host = HOST) -> Decision:
-    """Decide one request. Never raises: what a hook did not foresee is a refusal with code `internal`."""
+def decide(
+    request: Request, policy: Policy, networks: NetworkView, host: Host = HOST, memory: document.Memory | None = None
+) -> Decision:
+    """Decide one request. Never raises: what a hook did not foresee is a refusal with code `internal`.
+
+    `memory` changes nothing but the time that it takes.
+    """
     vm_id = request.environment.get("vmId", b"").decode("utf-8", "backslashreplace")
     facts: _Facts = {"event": request.event, "hook": request.hook, "vm_id": vm_id}
     try:
         rules = policy.rules_for(request.hook, request.event, request.environment)
         if not rules:
             return Decision("unchanged", **facts)
-        return _apply(request, rules, networks, host, facts)
+        return _apply(request, rules, networks, host, memory or document.Memory(), facts)
     except Refusal as refusal:
         return _refused(refusal, networks, facts)
 
 
-def _apply(request: Request, rules: Sequence[Rule], networks: NetworkView, host: Host, facts: _Facts) -> Decision:
+def _apply(
+    request: Request,
+    rules: Sequence[Rule],
+    networks: NetworkView,
+    host: Host,
+    memory: document.Memory,
+    facts: _Facts,
+) -> Decision:
     """Let the rules, in order, rewrite the document; the first that refuses refuses for all."""
     try:
-        root = document.parse(request.document)
+        root = memory.parse(request.document)
     except document.BadDocument as error:
         raise Refusal("bad-xml", f"the XML can't be used: {error}", "see the XML in vdsm.log") from None
     facts.update(_identity(root))
@@ -134,7 +146,7 @@ def _apply(request: Request, rules: Sequence[Rule], networks: NetworkView, host:
     facts["rule"] = "; ".join(applied)
     if not applied:
         return Decision("unchanged", **facts, notes=tuple(notes), unsure=unsure)
-    return Decision("rewritten", **facts, document=document.serialise(root), notes=tuple(notes), unsure=unsure)
+    return Decision("rewritten", **facts, document=memory.serialise(root), notes=tuple(notes), unsure=unsure)
 
 
 def _call(request: Request, rule: Rule, root: etree._Element, networks: NetworkView, host: Host, vm_id: str) -> Call:

@@ -14,6 +14,7 @@ from typing import Callable
 from vdsm_hookd import decision, journal, systemd, wake_table, wire
 from vdsm_hookd.config import Config
 from vdsm_hookd.decision import Decision, Request
+from vdsm_hookd.document import Memory
 from vdsm_hookd.ini import ConfigError, Origin, Problem
 from vdsm_hookd.policy import Policy
 from vdsm_hookd.server import Listener, Peer, Reply, Server
@@ -31,6 +32,7 @@ class Service:
         self.counts: Counter[str] = Counter()
         self.last_refusal: Mapping[str, object] | None = None
         self._calls = wire.CallReader()
+        self._memory = Memory()
         self._wake_path = ""
         self._use(*load())
         self.watch = Watch(self.config.libvirt.uri, self.config.libvirt.resync)
@@ -92,7 +94,7 @@ class Service:
             journal.bad_message(error, peer)
             return
         policy, view = self.policy, self.watch.view
-        decided = decision.decide(request, policy, view)
+        decided = decision.decide(request, policy, view, memory=self._memory)
         if decided.unsure and not view.outage:
             self._ask_libvirt(request, policy, decided.network, functools.partial(self._answer, reply, started))
         else:

@@ -1,11 +1,12 @@
-/* Times whole processes, interleaved. SPDX-License-Identifier: GPL-2.0-or-later
+/* Times whole processes. SPDX-License-Identifier: GPL-2.0-or-later
  *
- *   spawn ROUNDS FRESH COPY PROGRAM [PROGRAM ...]
+ *   spawn in-turn ROUNDS FRESH COPY PROGRAM [PROGRAM ...]    each program in turn, ROUNDS times
+ *   spawn at-once ROUNDS FRESH COPY PROGRAM                  ROUNDS times the program, all at the same time
  *
- * Runs each program in turn, ROUNDS times, with this environment; PROGRAM is a path and arguments, separated by blanks.
- * Before each run COPY is made a copy of FRESH, so that a rewrite has something to rewrite. Prints a line a run: the
- * program's number, wall time and CPU time in ns, peak memory in KiB, exit status. In C because an interpreter's own
- * fork would be most of the figure. */
+ * PROGRAM is a path and arguments, separated by blanks; a + between two commands runs one after the other. It gets this
+ * environment and, in _hook_domxml, the path of a fresh copy of FRESH: COPY, or COPY.NUMBER for all at once. Prints a
+ * line a run: the program's number, wall time (at once: since the first was started) and CPU time in ns, exit status. In
+ * C because an interpreter's own fork would be most of the figure. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <spawn.h>
@@ -17,9 +18,18 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PROGRAMS_MAX = 16, WORDS_MAX = 16 };
+enum { PROGRAMS_MAX = 16, WORDS_MAX = 32, ENVIRONMENT_MAX = 4096, RUNS_MAX = 4096 };
+
+struct run {
+    pid_t child;
+    int status;
+    long long wall, cpu;
+};
 
 extern char **environ;
+static char *words[PROGRAMS_MAX][WORDS_MAX + 2];
+static char document[4096 + 32] = "_hook_domxml=";
+static char *environment[ENVIRONMENT_MAX + 2] = {document};
 
 static void fail(const char *what) {
     perror(what);
@@ -32,9 +42,10 @@ static long long now(void) {
     return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 
+/* A new file each time, as vdsm's mkstemp() makes one: truncating would make ext4 write at once. */
 static void renew(const char *fresh, const char *copy) {
     static char buffer[8 << 20];
-    unlink(copy); /* a new file each time, as vdsm's mkstemp() makes one: truncating would make ext4 write at once */
+    unlink(copy);
     int from = open(fresh, O_RDONLY), to = open(copy, O_WRONLY | O_CREAT | O_EXCL, 0600);
     if (from < 0 || to < 0)
         fail("spawn: open");
@@ -43,39 +54,94 @@ static void renew(const char *fresh, const char *copy) {
         fail("spawn: copy");
     close(from);
     close(to);
+    strcpy(document + strlen("_hook_domxml="), copy);
 }
 
-static long long cpu(const struct rusage *usage) {
-    return (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000000LL +
-           (usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) * 1000LL;
+static struct run start(char **command) {
+    struct run run = {0};
+    if (posix_spawn(&run.child, command[0], NULL, NULL, command, environment) != 0)
+        fail(command[0]);
+    return run;
+}
+
+static pid_t finish(struct run *run, pid_t child) {
+    struct rusage usage;
+    int status;
+    pid_t ended = wait4(child, &status, 0, &usage);
+    if (ended < 0)
+        fail("spawn: wait4");
+    run->cpu += (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000LL +
+                (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000LL;
+    run->status |= WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return ended;
+}
+
+static void print(int program, const struct run *run) {
+    printf("%d %lld %lld %d\n", program, run->wall, run->cpu, run->status);
+}
+
+static void run_in_turn(int program) {
+    struct run run = {0};
+    long long begin = now();
+    for (int command = 0; words[program][command]; command++) {
+        finish(&run, start(&words[program][command]).child);
+        while (words[program][command])
+            command++;
+    }
+    run.wall = now() - begin;
+    print(program, &run);
+}
+
+static void run_at_once(int rounds, const char *fresh, const char *copy) {
+    static struct run runs[RUNS_MAX];
+    static char name[4096];
+    for (int round = 0; round < rounds; round++) {
+        snprintf(name, sizeof name, "%s.%d", copy, round);
+        renew(fresh, name);
+    }
+    long long begin = now();
+    for (int round = 0; round < rounds; round++) {
+        snprintf(document, sizeof document, "_hook_domxml=%s.%d", copy, round);
+        runs[round] = start(words[0]);
+    }
+    for (int ended = 0; ended < rounds; ended++) {
+        struct run run = {0};
+        pid_t child = finish(&run, -1);
+        run.wall = now() - begin;
+        for (int round = 0; round < rounds; round++)
+            if (runs[round].child == child)
+                runs[round] = run;
+    }
+    for (int round = 0; round < rounds; round++)
+        print(0, &runs[round]);
+}
+
+/* Commands lie one behind the other, each with the NULL that execve() wants; an empty one is the end. */
+static void split(int program, char *text) {
+    int count = 0;
+    for (char *word = strtok(text, " "); word && count < WORDS_MAX; word = strtok(NULL, " "))
+        words[program][count++] = strcmp(word, "+") == 0 ? NULL : word;
 }
 
 int main(int argc, char **argv) {
-    if (argc < 5) {
-        fprintf(stderr, "usage: spawn ROUNDS FRESH COPY PROGRAM [PROGRAM ...]\n");
+    if (argc < 6) {
+        fprintf(stderr, "usage: spawn in-turn|at-once ROUNDS FRESH COPY PROGRAM [PROGRAM ...]\n");
         return 64;
     }
-    static char *words[PROGRAMS_MAX][WORDS_MAX + 1];
-    int rounds = atoi(argv[1]), programs = argc - 4 < PROGRAMS_MAX ? argc - 4 : PROGRAMS_MAX;
-    for (int program = 0; program < programs; program++) {
-        int count = 0;
-        for (char *word = strtok(argv[4 + program], " "); word && count < WORDS_MAX; word = strtok(NULL, " "))
-            words[program][count++] = word;
+    int rounds = atoi(argv[2]), programs = argc - 5 < PROGRAMS_MAX ? argc - 5 : PROGRAMS_MAX, count = 1;
+    for (char **variable = environ; *variable && count <= ENVIRONMENT_MAX; variable++)
+        if (strncmp(*variable, document, strlen("_hook_domxml=")) != 0)
+            environment[count++] = *variable;
+    for (int program = 0; program < programs; program++)
+        split(program, argv[5 + program]);
+    if (strcmp(argv[1], "at-once") == 0) {
+        run_at_once(rounds < RUNS_MAX ? rounds : RUNS_MAX, argv[3], argv[4]);
+        return 0;
     }
     for (int round = 0; round < rounds; round++)
         for (int program = 0; program < programs; program++) {
-            pid_t child;
-            int status;
-            struct rusage usage;
-            renew(argv[2], argv[3]);
-            long long start = now();
-            if (posix_spawn(&child, words[program][0], NULL, NULL, words[program], environ) != 0)
-                fail(words[program][0]);
-            if (wait4(child, &status, 0, &usage) < 0)
-                fail("spawn: wait4");
-            long long wall = now() - start;
-            printf("%d %lld %lld %ld %d\n", program, wall, cpu(&usage), usage.ru_maxrss,
-                   WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+            renew(argv[3], argv[4]);
+            run_in_turn(program);
         }
     return 0;
 }

@@ -11,6 +11,7 @@ from lxml import etree
 
 from tests import documents
 from vdsm_hookd.decision import Request, decide
+from vdsm_hookd.document import Memory
 from vdsm_hookd.hook import Call, Hook
 from vdsm_hookd.hooks import extnet
 from vdsm_hookd.policy import Policy, Rule
@@ -94,6 +95,16 @@ def test_outside_the_source_a_rewrite_changes_nothing(xml: bytes) -> None:
         assert canonical(made.document) == changed
         assert canonical(xml) != changed
         assert not made.document.startswith(b"<?xml")
+
+
+@given(interfaces(), st.lists(st.sampled_from([b"glitter", b"ovs-net/lab-42", b"wifi-nat", b"no"]), max_size=4))
+def test_a_memory_changes_no_decision(xml: bytes, row: list[bytes]) -> None:
+    memory = Memory()
+    for value in row:
+        request = Request("before_device_create", "extnet", {"extnet": value}, xml)
+        made = decide(request, POLICY, NETWORKS, memory=memory)
+        assert made == decide(request, POLICY, NETWORKS)
+        xml = made.document or xml
 
 
 @given(interfaces())

@@ -60,6 +60,38 @@ def test_attributes_without_end_are_refused_before_they_cost_time(count: int) ->
     assert time.monotonic() - started < 1
 
 
+@pytest.mark.parametrize("before", [0, 1, 10_239, 10_240, 20_000])
+@pytest.mark.parametrize("count", [4096, 4097])
+def test_attributes_are_counted_wherever_their_element_stands(count: int, before: int) -> None:
+    attributes = "".join(f' a{number}=""' for number in range(count))
+    data = f"<a>{'x' * before}<b{attributes}/></a>".encode()
+    if count == 4096:
+        assert len(document.parse(data)[0].attrib) == count
+    else:
+        with pytest.raises(document.BadDocument, match="attributes"):
+            document.parse(data)
+
+
+def test_a_long_text_is_looked_at_once() -> None:
+    started = time.monotonic()
+    document.parse(b"<a>" + b"=" * 4000 + b"x" * ((4 << 20) - 4096) + b"</a>")
+    assert time.monotonic() - started < 1
+
+
+def test_a_memory_gives_a_tree_away_once_and_only_for_its_own_text() -> None:
+    memory = document.Memory()
+    first = memory.parse(b"<a/>")
+    first.set("b", "1")
+    text = memory.serialise(first)
+    assert memory.parse(text) is first
+    first.set("b", "2")  # whoever has it may change it, so nobody gets it again
+    assert memory.parse(text).get("b") == "1"
+    memory.serialise(first)
+    assert memory.parse(b"<c/>").tag == "c"
+    large = memory.parse(b"<a>" + b"x" * (256 * 1024) + b"</a>")
+    assert memory.parse(memory.serialise(large)) is not large
+
+
 @pytest.mark.parametrize(
     "data",
     [
