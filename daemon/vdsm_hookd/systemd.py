@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import socket
 import time
@@ -42,16 +43,22 @@ def watchdog_interval(environment: Mapping[str, str]) -> float | None:
     return limit / 2e6 if limit else None
 
 
+@functools.cache
+def _notifier() -> socket.socket:
+    """Made once: when clients have taken all descriptors the watchdog has to be pinged all the same."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    sock.settimeout(_NOTIFY_TIMEOUT)
+    return sock
+
+
 def _notify(state: str) -> None:
     """sd_notify(3), but with a limit: libsystemd's waits for as long as the manager's queue is full, and requests with
     it."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        sock.settimeout(_NOTIFY_TIMEOUT)
-        with contextlib.suppress(OSError):  # what the manager does not take it does not learn
-            sock.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+    with contextlib.suppress(OSError):  # what the manager does not take it does not learn
+        _notifier().sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
 def notify_ready(status: str) -> None:

@@ -17,7 +17,7 @@ import msgpack
 import pytest
 
 from tests.real.guest import sample
-from tests.real.hookd import BIN, CONTROL_SOCKET, HOOK_SOCKET, RUN, Hookd, hookctl
+from tests.real.hookd import CONTROL_SOCKET, HOOK_SOCKET, RUN, VDSM_HOOKD, Hookd, hookctl
 from tests.real.makers import MakeHookd
 from tests.real.wait import wait_for
 from tests.vdsm import run_hooks
@@ -50,6 +50,7 @@ def code(extnet: Path) -> str:
     return run.stderr.split(": ")[1] if run.failed else ""
 
 
+@pytest.mark.own_process
 def test_systemd_is_told_of_start_reload_and_stop(make_hookd: MakeHookd, test_node: str) -> None:
     hookd = make_hookd(test_node)
     assert "STATUS=3 of 3 networks active" in hookd.told()
@@ -63,6 +64,7 @@ def test_systemd_is_told_of_start_reload_and_stop(make_hookd: MakeHookd, test_no
     assert not CONTROL_SOCKET.exists()
 
 
+@pytest.mark.own_process
 def test_the_watchdog_is_pinged_at_half_its_time(private_host: None, tmp_path: Path, test_node: str) -> None:
     hookd = Hookd(tmp_path, test_node, environment=["WATCHDOG_USEC=400000"])
     hookd.start()
@@ -72,6 +74,24 @@ def test_the_watchdog_is_pinged_at_half_its_time(private_host: None, tmp_path: P
         count = hookd.told().count("WATCHDOG=1")
         wait_for(lambda: hookd.told().count("WATCHDOG=1") >= count + 5, "pings", 3)
         assert 0.8 < time.monotonic() - started < 3
+    finally:
+        hookd.close()
+
+
+@pytest.mark.own_process
+def test_the_watchdog_is_pinged_though_clients_took_all_descriptors(
+    private_host: None, tmp_path: Path, test_node: str
+) -> None:
+    hookd = Hookd(tmp_path, test_node, environment=["WATCHDOG_USEC=400000"])
+    hookd.start()
+    try:
+        subprocess.run(["prlimit", f"--pid={hookd.pid}", "--nofile=32:32"], check=True)
+        with ExitStack() as stack:
+            for _ in range(60):
+                stack.enter_context(connected())
+            wait_for(lambda: "can't accept" in hookd.logged(), "the shortage in the log")
+            count = hookd.told().count("WATCHDOG=1")
+            wait_for(lambda: hookd.told().count("WATCHDOG=1") >= count + 3, "more pings", 1.5)
     finally:
         hookd.close()
 
@@ -100,7 +120,7 @@ def test_a_bad_configuration_is_no_start(private_host: None, tmp_path: Path) -> 
     file = tmp_path / "bad.conf"
     file.write_text("[libvirt]\nresync = soon\n")
     for option in (["--check-config"], ["--show-config"], []):
-        command = [str(BIN / "vdsm-hookd"), f"--config={file}", *option]
+        command = [str(VDSM_HOOKD), f"--config={file}", *option]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 65
         assert done.stderr.startswith(f"{file}:2: [libvirt] resync = soon: must be a time")
@@ -126,7 +146,7 @@ def test_sockets_are_taken_from_systemd_by_their_names(private_host: None, tmp_p
             "-c",
             script,
             "bash",
-            str(BIN / "vdsm-hookd"),
+            str(VDSM_HOOKD),
             f"--config={config}",
             f"--libvirt-uri={test_node}",
         ]
@@ -142,6 +162,7 @@ def test_sockets_are_taken_from_systemd_by_their_names(private_host: None, tmp_p
         assert paths["hook"].exists()  # systemd's, not ours to remove
 
 
+@pytest.mark.own_process
 def test_a_foreign_listen_pid_and_a_socket_without_a_listener_are_no_obstacle(
     private_host: None, tmp_path: Path, test_node: str
 ) -> None:
@@ -159,13 +180,14 @@ def test_a_foreign_listen_pid_and_a_socket_without_a_listener_are_no_obstacle(
 
 def test_a_second_daemon_leaves_the_first_one_its_sockets(make_hookd: MakeHookd, test_node: str) -> None:
     hookd = make_hookd(test_node)
-    command = [str(BIN / "vdsm-hookd"), f"--config={hookd.configuration}", f"--libvirt-uri={test_node}"]
+    command = [str(VDSM_HOOKD), f"--config={hookd.configuration}", f"--libvirt-uri={test_node}"]
     second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert second.returncode == 71
     assert f"can't listen on {HOOK_SOCKET}" in second.stderr
     assert hookctl().returncode == 0
 
 
+@pytest.mark.own_process
 def test_sigterm_under_load_answers_what_was_accepted(make_hookd: MakeHookd, test_node: str) -> None:
     hookd = make_hookd(test_node)
     request = framed([1, CREATE, "extnet", {"extnet": b"glitter"}, sample("interface.xml").encode()])
@@ -237,7 +259,9 @@ def test_a_control_question_that_can_not_be_used_is_told_why(make_hookd: MakeHoo
 
 def test_descriptors_running_out_neither_spin_nor_stay(make_hookd: MakeHookd, test_node: str, extnet: Path) -> None:
     hookd = make_hookd(test_node)
-    subprocess.run(["prlimit", f"--pid={hookd.pid}", "--nofile=32:32"], check=True)
+    owner = os.stat(f"/proc/{hookd.pid}")
+    limit = ["prlimit", f"--pid={hookd.pid}", "--nofile=32:32"]
+    subprocess.run(limit, user=owner.st_uid, group=owner.st_gid, check=True)
     with ExitStack() as stack:
         clients = [stack.enter_context(connected()) for _ in range(60)]
         wait_for(lambda: "can't accept" in hookd.logged(), "the shortage in the log")
