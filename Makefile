@@ -11,7 +11,7 @@ SCRIPTS = .ci/packages .ci/run tests/real/run tests/interpreters
 # glibc's and musl's NULL is a pointer, as sentinels need it to be.
 CPPCHECK_SUPPRESS = --suppress=varFuncNullUB
 
-.PHONY: help demo check lint test test-real test-asan test-interpreters bench bench-smoke shim install clean
+.PHONY: help demo check lint test test-real test-boot test-asan test-interpreters bench bench-smoke shim install install-files install-extra rpm clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -19,7 +19,7 @@ help:
 demo: shim $(VENV)/.run ## show the main job on libvirt's test driver
 	$(BIN)/python docs/demo/demo.py
 
-check: lint test test-asan test-interpreters test-real bench-smoke demo ## lint and test everything that this machine can run
+check: lint test test-asan test-interpreters test-real test-boot bench-smoke demo ## lint and test everything that this machine can run
 	@echo "make check: all passed"
 
 shim: $(VENV)/.packages ## build shim/hook-shim
@@ -45,6 +45,13 @@ test-interpreters: $(VENV)/.test
 
 test-real: shim $(VENV)/.test
 	tests/real/run $(BIN)/pytest tests/real # in namespaces of its own, where it finds and leaves nothing
+
+# In namespaces of its own, so that with it all ends that it has started and mounted.
+OWN_NAMESPACES = unshare --mount --pid --fork --kill-child --mount-proc --propagation private
+
+test-boot: shim $(VENV)/.test # on booted hosts, with the packages installed
+	.ci/packages rpm boot
+	$(OWN_NAMESPACES) $(BIN)/pytest tests/boot
 
 bench: shim $(VENV)/.test ## measure, and compare with the bars
 	$(BIN)/python -m tests.bench
@@ -73,35 +80,66 @@ $(VENV)/.test: tests/requirements.txt $(VENV)/.run
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch $@
 
-# The one way in which files reach a host.
-SITE = $(DESTDIR)$(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/vdsm_hookd
+# The one way in which files reach a host. PURELIB is where its Python finds packages.
+PURELIB ?= $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+HOOKS = $(PREFIX)/libexec/vdsm/hooks
+SHARE = $(DESTDIR)$(PREFIX)/share
+UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 DEVICE = before_device_create before_nic_hotplug before_update_device
 LINKS = $(DEVICE:%=%/50_extnet) before_device_migrate_destination/50_extnet \
 	$(DEVICE:%=%/50_macspoof) before_vm_start/50_macspoof before_vm_start/50_qemucmdline
+# All others, but for nestedvt, which changes every VM: whoever wants that enables it, and makes its link.
+EXTRA = boot_hostdev cpuflags diskunmap httpsisoboot log_console log_firmware macbind smbios spiceoptions
+EXTRA_LINKS = before_device_create/50_allocate_net $(EXTRA:%=before_vm_start/50_%)
+
+link_hooks = for link in $(1); do \
+	install -d $(DESTDIR)$(HOOKS)/$${link%/*} && \
+	ln -sfn ../../../vdsm-hookd/hook-shim $(DESTDIR)$(HOOKS)/$$link || exit; done
 
 install: shim ## put all files where a host has them, below DESTDIR
-	install -d $(SITE)/hooks $(SITE)/declared $(SITE)/hookctl $(DESTDIR)/etc/vdsm-hookd/vdsm-hookd.conf.d
-	install -m 644 daemon/vdsm_hookd/*.py $(SITE)
-	install -m 644 daemon/vdsm_hookd/declared/*.py $(SITE)/declared
-	install -m 644 daemon/vdsm_hookd/hookctl/*.py $(SITE)/hookctl
-	install -m 644 hooks/*.py $(SITE)/hooks
+	@$(MAKE) --no-print-directory install-files
+
+install-files: # all but building the shim, which packages do apart
+	cd daemon && find -L vdsm_hookd -name '*.py' -exec install -D -m 644 {} $(DESTDIR)$(PURELIB)/{} \;
+# Compiled here, or the first start as root would, and leave files that no package owns. Checked by hash, for packaging
+# changes the sources' times.
+	$(PYTHON) -m compileall -q -d $(PURELIB)/vdsm_hookd --invalidation-mode checked-hash \
+		$(DESTDIR)$(PURELIB)/vdsm_hookd
 	install -D -m 755 shim/hook-shim $(DESTDIR)$(PREFIX)/libexec/vdsm-hookd/hook-shim
+	install -d $(DESTDIR)/etc/vdsm-hookd/vdsm-hookd.conf.d
 	install -m 644 conf/vdsm-hookd.conf $(DESTDIR)/etc/vdsm-hookd
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system systemd/*.service systemd/*.socket
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system-preset systemd/85-vdsm-hookd.preset
+	install -D -m 644 -t $(DESTDIR)/etc/sos/extras.d conf/sos/vdsm-hookd
+	install -D -m 644 -t $(UNITS) systemd/*.service systemd/*.socket
+	sed -i 's,/usr/\(s*bin\)/,$(PREFIX)/\1/,' $(UNITS)/vdsm-hookd.service
+	install -D -m 644 -t $(UNITS)-preset systemd/85-vdsm-hookd.preset
 	install -D -m 644 systemd/vdsm-hookd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/vdsm-hookd.conf
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vdsm-hookd README.md CHANGELOG.md docs/*.md
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vdsm-hookd/examples conf/examples/*.conf
-	for page in docs/*.[158]; do \
-		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit; \
-	done
+	install -D -m 644 -t $(SHARE)/doc/vdsm-hookd README.md CHANGELOG.md docs/*.md
+	install -D -m 644 -t $(SHARE)/doc/vdsm-hookd/examples conf/examples/*
+	install -D -m 644 -t $(SHARE)/licenses/vdsm-hookd LICENSE
+	for page in docs/*.[158]; do install -D -m 644 -t $(SHARE)/man/man$${page##*.} $$page || exit; done
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
 	$(call launcher,$(PYTHON) -I,daemon,$(DESTDIR)$(PREFIX)/sbin/vdsm-hookd)
 	$(call launcher,$(PYTHON) -I,hookctl,$(DESTDIR)$(PREFIX)/bin/hookctl)
-	for link in $(LINKS); do \
-		install -d $(DESTDIR)$(PREFIX)/libexec/vdsm/hooks/$${link%/*} && \
-		ln -sfn $(PREFIX)/libexec/vdsm-hookd/hook-shim $(DESTDIR)$(PREFIX)/libexec/vdsm/hooks/$$link || exit; \
-	done
+	$(call link_hooks,$(LINKS))
+
+install-extra: ## beside them the hooks that are not enabled by default
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/vdsm-hookd/vdsm-hookd.conf.d conf/50-hooks-extra.conf
+	$(call link_hooks,$(EXTRA_LINKS))
+
+# RELEASE is the packages' own: raise it to package one version again. --nodeps, for Debian's packages are not in rpm's
+# database; there .ci/packages brings what the spec would ask for.
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+RELEASE ?= 1
+RPMBUILD = $(CURDIR)/build/rpm
+BUNDLE = vdsm-hookd-$(VERSION)
+
+rpm: ## build the packages into build/rpm/RPMS
+	.ci/packages run rpm
+	rm -rf $(RPMBUILD) && mkdir -p $(RPMBUILD)/SOURCES $(RPMBUILD)/SPECS
+	git -c safe.directory=$(CURDIR) ls-files -z | tar --create --gzip --null --files-from=- --ignore-failed-read \
+		--transform='s,^,$(BUNDLE)/,S' --file=$(RPMBUILD)/SOURCES/$(BUNDLE).tar.gz
+	sed 's/@VERSION@/$(VERSION)/; s/@RELEASE@/$(RELEASE)/' rpm/vdsm-hookd.spec.in > $(RPMBUILD)/SPECS/vdsm-hookd.spec
+	env -u MAKEFLAGS -u MAKELEVEL rpmbuild -ba --quiet --nodeps --define '_topdir $(RPMBUILD)' $(RPMBUILD)/SPECS/vdsm-hookd.spec
 
 clean:
 	$(MAKE) -C shim clean
