@@ -7,6 +7,7 @@ test had stopped it.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,6 +24,7 @@ from tests.real.host import Bridge, require_private_host
 from tests.real.libvirtd import Libvirtd, Network
 from tests.real.makers import MakeBridge, MakeGuest, MakeHookd, MakeNetwork
 from tests.real.ovs import OpenVSwitch, OvsBridge
+from tests.real.unit import HookdUnit
 
 # Interface names are short (15 characters) and unique per session.
 _numbers = count(1)
@@ -149,13 +151,14 @@ def _find(document: etree._Element, name: str) -> etree._Element:
 
 @pytest.fixture
 def make_hookd(private_host: None, tmp_path: Path) -> Iterator[MakeHookd]:
-    """make_hookd(uri, configuration=""): the daemon under test, started."""
+    """make_hookd(uri, configuration="", start_deadline=20.0): the daemon under test, started."""
     started: list[Hookd] = []
 
-    def make(uri: str, configuration: str = "") -> Hookd:
-        daemon = Hookd(tmp_path, uri, configuration)
+    def make(uri: str, configuration: str = "", start_deadline: float = 20.0) -> Hookd:
+        kind = HookdUnit if os.environ.get("HOOKD_UNDER_TEST") == "unit" else Hookd
+        daemon = kind(tmp_path, uri, configuration)
         started.append(daemon)
-        daemon.start()
+        daemon.start(start_deadline)
         return daemon
 
     yield make

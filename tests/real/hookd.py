@@ -19,6 +19,8 @@ from vdsm_hookd import client
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+# Installed beside the system's Python, it is in sbin.
+VDSM_HOOKD = BIN / "vdsm-hookd" if (BIN / "vdsm-hookd").exists() else BIN.parent / "sbin" / "vdsm-hookd"
 SHIM = ROOT / "shim" / "hook-shim"
 RUN = Path("/run/vdsm-hookd")
 HOOK_SOCKET = RUN / "hook.sock"
@@ -38,7 +40,7 @@ class Hookd(Daemon):
         notify = directory / "notify.sock"
         self._told.bind(str(notify))
         RUN.mkdir(exist_ok=True)
-        command = [str(BIN / "vdsm-hookd"), f"--config={self.configuration}", f"--libvirt-uri={uri}"]
+        command = [str(VDSM_HOOKD), f"--config={self.configuration}", f"--libvirt-uri={uri}"]
         super().__init__(
             ["env", f"NOTIFY_SOCKET={notify}", *environment, *command], self.log, ready=lambda: "READY=1" in self.told()
         )

@@ -15,7 +15,7 @@ MakeGuest = Callable[[str], Guest]
 
 
 class MakeHookd(Protocol):
-    def __call__(self, uri: str, configuration: str = "") -> Hookd: ...
+    def __call__(self, uri: str, configuration: str = "", start_deadline: float = 20.0) -> Hookd: ...
 
 
 class MakeBridge(Protocol):

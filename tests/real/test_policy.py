@@ -200,6 +200,7 @@ def installed(page: Path, folder: Path) -> Iterator[Path]:
     yield site
 
 
+@pytest.mark.own_process
 def test_the_documented_third_party_hook_works_and_one_that_raises_costs_one_request(
     private_host: None, tmp_path: Path, test_node: str, hooks_dir: Path
 ) -> None:

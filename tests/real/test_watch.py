@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.guest import sample
-from tests.real.hookd import Hookd, hookctl
+from tests.real.hookd import hookctl
 from tests.real.host import Bridge
 from tests.real.libvirtd import Libvirtd, Network
 from tests.real.makers import MakeHookd, MakeNetwork
@@ -155,12 +155,11 @@ def test_a_hanging_libvirtd_costs_no_request_more_than_its_deadline(
 
 
 def test_the_daemon_is_ready_though_libvirtd_hangs_from_before_its_start(
-    private_host: None, tmp_path: Path, glitter: Network, libvirtd: Libvirtd, extnet: Path
+    make_hookd: MakeHookd, glitter: Network, libvirtd: Libvirtd, extnet: Path
 ) -> None:
-    hookd = Hookd(tmp_path, URI)
     libvirtd.sigstop()
     try:
-        hookd.start(deadline=5)
+        hookd = make_hookd(URI, start_deadline=5)
         assert code(create(extnet)) == "libvirt-unavailable"
         assert hookctl().returncode == 1
         libvirtd.sigcont()
@@ -168,29 +167,18 @@ def test_the_daemon_is_ready_though_libvirtd_hangs_from_before_its_start(
         assert code(create(extnet)) == ""
     finally:
         libvirtd.sigcont()
-        hookd.close()
 
 
 @pytest.mark.parametrize("down", [True, False])
 def test_the_daemon_is_ready_without_any_libvirtd(
-    private_host: None,
-    tmp_path: Path,
-    libvirtd: Libvirtd,
-    make_network: MakeNetwork,
-    bridge: Bridge,
-    extnet: Path,
-    down: bool,
+    make_hookd: MakeHookd, libvirtd: Libvirtd, make_network: MakeNetwork, bridge: Bridge, extnet: Path, down: bool
 ) -> None:
     make_network("late", bridge)
-    hookd = Hookd(tmp_path, URI)
     if down:
         libvirtd.stop()
-    try:
-        hookd.start(deadline=5)
-        if down:
-            assert code(create(extnet, "late")) == "libvirt-unavailable"
-            libvirtd.start()
-            hookd.wait_states({"late": True}, deadline=5)
-        assert code(create(extnet, "late")) == ""
-    finally:
-        hookd.close()
+    hookd = make_hookd(URI, start_deadline=5)
+    if down:
+        assert code(create(extnet, "late")) == "libvirt-unavailable"
+        libvirtd.start()
+        hookd.wait_states({"late": True}, deadline=5)
+    assert code(create(extnet, "late")) == ""
