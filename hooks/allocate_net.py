@@ -39,6 +39,7 @@ HOOK = Hook(
     name="allocate_net",
     properties=("equivnets",),
     events={"before_device_create": allocate},
+    vnic_properties={"equivnets": r"^\S+( +\S+)*$"},
 )
 
 

@@ -60,6 +60,7 @@ HOOK = Hook(
     name="boot_hostdev",
     properties=("boot_hostdev",),
     events={"before_vm_start": boot},
+    vm_properties={"boot_hostdev": "^(pci|scsi|usb)(_[0-9a-z]+)+$"},
 )
 
 

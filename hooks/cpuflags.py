@@ -35,6 +35,7 @@ HOOK = Hook(
     name="cpuflags",
     properties=("cpuflags", "sap_agent"),
     events={"before_vm_start": set_features},
+    vm_properties={"cpuflags": "^(SAP|[+-][^,]+)(,(SAP|[+-][^,]+))*$", "sap_agent": "^(true|false)$"},
 )
 
 

@@ -35,4 +35,5 @@ HOOK = Hook(
     name="diskunmap",
     properties=("diskunmap",),
     events={"before_vm_start": unmap},
+    vm_properties={"diskunmap": "^(on|off)$"},
 )

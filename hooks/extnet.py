@@ -113,6 +113,7 @@ HOOK = Hook(
     },
     options=Options,
     always=lambda options: bool(options.map),
+    vnic_properties={"extnet": "^[^/]+(/[^/]+)?$"},
 )
 
 

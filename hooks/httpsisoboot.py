@@ -53,6 +53,7 @@ HOOK = Hook(
     name="httpsisoboot",
     properties=("httpsisoboot",),
     events={"before_vm_start": boot},
+    vm_properties={"httpsisoboot": "^https://.+$"},
 )
 
 

@@ -49,4 +49,5 @@ HOOK = Hook(
     events={"before_vm_start": log},
     options=Options,
     always=lambda options: options.vm_regexp is not None,
+    vm_properties={"log_console": "^(on|off)$"},
 )

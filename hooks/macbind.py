@@ -43,6 +43,7 @@ HOOK = Hook(
     name="macbind",
     properties=("macbind",),
     events={"before_vm_start": bind},
+    vm_properties={"macbind": r"^\{.*\}$"},
 )
 
 

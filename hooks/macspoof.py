@@ -59,6 +59,8 @@ HOOK = Hook(
         "before_update_device": free_one,
     },
     options=Options,
+    vm_properties={"macspoof": "^(true|false)$"},
+    vnic_properties={"ifacemacspoof": "^(true|false)$"},
 )
 
 

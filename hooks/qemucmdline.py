@@ -51,6 +51,7 @@ HOOK = Hook(
     properties=("qemu_cmdline",),
     events={"before_vm_start": pass_arguments},
     options=Options,
+    vm_properties={"qemu_cmdline": r"^\[.*\]$"},
 )
 
 

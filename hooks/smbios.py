@@ -36,6 +36,7 @@ HOOK = Hook(
     name="smbios",
     properties=("smbios",),
     events={"before_vm_start": set_entries},
+    vm_properties={"smbios": r"^\{.*\}$"},
 )
 
 

@@ -40,6 +40,7 @@ HOOK = Hook(
     name="spiceoptions",
     properties=("spiceoptions",),
     events={"before_vm_start": set_options},
+    vm_properties={"spiceoptions": r"^\{.*\}$"},
 )
 
 

@@ -20,6 +20,8 @@ from vdsm_hookd.options import NoOptions
 
 MAX_QUOTED = 64
 """Characters of an untrusted value that a message shows."""
+# Unicode's control characters (Cc), and what XML can't carry at all: surrogates and two noncharacters.
+UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 class Refusal(Exception):
@@ -82,14 +84,31 @@ class Hook:
     options: type = NoOptions
     always: Callable[[Any], bool] = _needs_a_property
     """Whether, with these options, every request of its events wakes it, also one without any of its properties."""
+    vm_properties: Mapping[str, str] = field(default_factory=dict)
+    """Those of the properties that are set for a VM, each with the regular expression that the Engine, where it is
+    defined, holds whole values against: Java's, and without `;`."""
+    vnic_properties: Mapping[str, str] = field(default_factory=dict)
+    """The same for those that are set in a vNIC profile."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for names that a file or an environment variable can't have."""
+        """Raises ValueError for names that a file or an environment variable can't have, and for declarations that the
+        Engine can't take."""
         if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
             raise ValueError(f"{self.name!r} is not a hook's name: letters, digits, - and _ only")
         for name in self.properties:
             if not re.fullmatch(r"[A-Za-z0-9_]+", name) or name == "vmId":
                 raise ValueError(f"{name!r} is not a property's name: letters, digits and _ only, and not vmId")
+        for name, regex in (*self.vm_properties.items(), *self.vnic_properties.items()):
+            if name not in self.properties:
+                raise ValueError(f"{name!r} is declared for the Engine, but is none of the properties")
+            check_engine_regex(regex)
+
+
+def check_engine_regex(regex: str) -> None:
+    """Raises ValueError for a regular expression that can't stand in the Engine's definition of a property: `;` ends it
+    there."""
+    if not regex or ";" in regex or UNFIT.search(regex):
+        raise ValueError(f"{regex!r} can't be defined on the Engine: no `;`, no control character, and not empty")
 
 
 def quote(value: str | bytes) -> str:
@@ -103,10 +122,6 @@ def quote(value: str | bytes) -> str:
         text = value
     shown = text[:MAX_QUOTED].encode("unicode_escape").decode("ascii").replace("'", "\\'")
     return f"'{shown}'" + ("..." if len(text) > MAX_QUOTED else "")
-
-
-# Unicode's control characters (Cc), and what XML can't carry at all: surrogates and two noncharacters.
-UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def text_property(call: Call, name: str, max_bytes: int) -> str:

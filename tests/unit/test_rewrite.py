@@ -276,3 +276,27 @@ def test_a_thousand_rules_that_do_not_match_are_not_looked_at(file: Path) -> Non
     for _ in range(200):
         decided(many, mode=b"none")
     assert time.monotonic() - started < 2
+
+
+def test_what_the_engine_is_to_offer_is_declared(file: Path) -> None:
+    declared = "vm_property p = ^(on|off)$\nvnic_property q = ^[0-9]{1,3}$\nset a = {q}\n"
+    (rule,) = [rule for rule in policy(file, ON_CPU + declared).rules if rule.hook.name == "site"]
+    assert (rule.hook.vm_properties, rule.hook.vnic_properties) == ({"p": "^(on|off)$"}, {"q": "^[0-9]{1,3}$"})
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("vm_property = x", "with a NAME"),
+        ("vm_property other = x", "reads no such property"),
+        ("vm_property p = a;b", "no `;`"),
+        ("vm_property p =", "not empty"),
+        ("vnic_property p = a\nvnic_property p = b", "set twice"),
+    ],
+)
+def test_a_property_that_the_engine_can_not_offer_is_named(file: Path, line: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        policy(file, ON_CPU + "set a = b\n" + line + "\n")
+    (problem,) = raised.value.problems
+    assert problem.origin.line in (7, 8)
+    assert reason in problem.reason

@@ -6,6 +6,7 @@ describes the language.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, NamedTuple
@@ -16,11 +17,13 @@ from vdsm_hookd.declared.condition import Condition, Test, compile_condition
 from vdsm_hookd.declared.template import Fragment, Template
 from vdsm_hookd.declared.xpath import KNOWN_NAMESPACES, XPath
 from vdsm_hookd.events import XML_EVENTS
-from vdsm_hookd.hook import Call, Hook, Refusal
+from vdsm_hookd.hook import Call, Hook, Refusal, check_engine_regex
 from vdsm_hookd.ini import ConfigError, Entry, Problem
 from vdsm_hookd.options import choice, words
 from vdsm_hookd.policy import Rule
 from vdsm_hookd.tree import remove
+
+_WITH_NAME = ("set", "namespace", "vm_property", "vnic_property")
 
 Action = Callable[[Call, Any], bool]
 """Does one thing to one selected node, and returns whether that changed anything."""
@@ -46,6 +49,7 @@ class _Compiler:
         self.actions: list[Action] = []
         self.is_gone = False  # an action after which the node is no longer there
         self.properties: list[str] = []
+        self.engine_properties: dict[str, dict[str, str]] = {"vm_property": {}, "vnic_property": {}}
 
     def rule(self) -> Rule:
         first: dict[str, Entry] = {}
@@ -72,15 +76,34 @@ class _Compiler:
             self.problems.append(Problem(self.entries[0].origin, f"[rewrite {self.name}] lacks {word}"))
         if self.problems:
             raise ConfigError(self.problems)
-        return self._finished()
+        conditions = [condition.reads for condition in self.conditions if condition.reads]
+        read = tuple(dict.fromkeys([*conditions, *self.properties]))
+        self._check_engine_properties(read)
+        return self._finished(read)
 
-    def _finished(self) -> Rule:
+    def _check_engine_properties(self, read: Sequence[str]) -> None:
+        """Raises ConfigError for one that is declared in vain: most likely its name is misspelt."""
+        problems = [
+            Problem(entry.origin, f"[{entry.section}] {entry.key}: the rewrite reads no such property")
+            for entry in self.entries
+            for word, _, name in [entry.key.partition(" ")]
+            if word in self.engine_properties and name not in read
+        ]
+        if problems:
+            raise ConfigError(problems)
+
+    def _finished(self, read: tuple[str, ...]) -> Rule:
         assert self.xpath is not None
         tests = tuple(condition.test for condition in self.conditions)
         only_removes = len(self.actions) == 1 and "remove" in {entry.key for entry in self.entries}
         run = _Run(self.source, tests, self.xpath, self.must_match, tuple(self.actions), only_removes)
-        read = [*(condition.reads for condition in self.conditions if condition.reads), *self.properties]
-        hook = Hook(self.hook, tuple(dict.fromkeys(read)), dict.fromkeys(self.events, run.apply))
+        hook = Hook(
+            self.hook,
+            read,
+            dict.fromkeys(self.events, run.apply),
+            vm_properties=self.engine_properties["vm_property"],
+            vnic_properties=self.engine_properties["vnic_property"],
+        )
         equal = [
             (condition.needs, condition.equals.encode())
             for condition in self.conditions
@@ -91,13 +114,15 @@ class _Compiler:
 
     def _read(self, entry: Entry) -> None:
         word, _, argument = entry.key.partition(" ")
-        readers = {
+        readers: Mapping[str, Callable[[str, str], None]] = {
             "hook": self._read_hook,
             "events": self._read_events,
             "when": self._read_when,
             "xpath": self._read_xpath,
             "on_no_match": self._read_on_no_match,
             "namespace": self._read_namespace,
+            "vm_property": functools.partial(self._read_engine_property, "vm_property"),
+            "vnic_property": functools.partial(self._read_engine_property, "vnic_property"),
             "set": self._read_set,
             "text": self._read_text,
             "append": self._read_fragment,
@@ -105,9 +130,9 @@ class _Compiler:
             "replace": self._read_fragment,
             "remove": self._read_remove,
         }
-        if word not in readers or bool(argument) is not (word in ("set", "namespace")):
+        if word not in readers or bool(argument) is not (word in _WITH_NAME):
             raise ValueError(
-                f"is no option of a rewrite (there are: {', '.join(readers)}; set and namespace with a NAME)"
+                f"is no option of a rewrite (there are: {', '.join(readers)}; {', '.join(_WITH_NAME)} with a NAME)"
             )
         readers[word](argument or word, entry.value)
 
@@ -138,6 +163,12 @@ class _Compiler:
         if not re.fullmatch(r"[A-Za-z_][\w.-]*", prefix) or not uri or re.search(r"[\"<&\s]", uri):
             raise ValueError("write: namespace PREFIX = URI")
         self.namespaces[prefix] = uri
+
+    def _read_engine_property(self, word: str, name: str, regex: str) -> None:
+        check_engine_regex(regex)
+        if name in self.engine_properties[word]:
+            raise ValueError("is set twice")
+        self.engine_properties[word][name] = regex
 
     def _add(self, action: Action, properties: Sequence[str] = (), last: bool = False) -> None:
         if self.is_gone:
