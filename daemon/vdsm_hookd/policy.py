@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vdsm_hookd.hook import Hook, Refusal, quote
 
@@ -91,6 +91,18 @@ class Policy:
             f"hook {hook} does not serve {quote(event)}",
             f"remove its link from that hook directory; it serves {served}",
         )
+
+    def hooks(self) -> list[dict[str, Any]]:
+        """The hooks, each with the events, the properties and the wakefulness of all its rules, for people."""
+        served: dict[str, dict[str, Any]] = {}
+        for rule in self.rules:
+            hook = served.setdefault(rule.hook.name, {"name": rule.hook.name, "events": {}, "always": False})
+            hook["events"].update(dict.fromkeys(rule.hook.events))
+            hook["always"] = hook["always"] or rule.always
+        return [
+            {**hook, "events": list(hook["events"]), "properties": list(self.names[name])}
+            for name, hook in served.items()
+        ]
 
     def wake_table(self) -> str:
         """Which variables wake which hook, for the shim, which can't ask a daemon that may be dead (see shim/wake.c).

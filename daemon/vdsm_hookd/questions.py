@@ -7,8 +7,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
-from vdsm_hookd import __version__, decision, wire
-from vdsm_hookd.decision import Request
+from vdsm_hookd import __version__, rehearsal, wire
 from vdsm_hookd.ini import ConfigError
 from vdsm_hookd.networks import Network
 from vdsm_hookd.server import Listener, Peer, Reply
@@ -76,13 +75,7 @@ class Questions:
         return [_network(by_name[each]) for each in sorted(by_name) if name in (None, each)]
 
     def _hooks(self, arguments: Arguments) -> Sequence[Mapping[str, Any]]:
-        hooks = []
-        for name, properties in self._service.policy.names.items():
-            rules = [rule for rule in self._service.policy.rules if rule.hook.name == name]
-            events = dict.fromkeys(event for rule in rules for event in rule.hook.events)
-            always = any(rule.always for rule in rules)
-            hooks.append({"name": name, "events": list(events), "properties": list(properties), "always": always})
-        return hooks
+        return self._service.policy.hooks()
 
     def _policy(self, arguments: Arguments) -> Sequence[Mapping[str, Any]]:
         return [
@@ -103,22 +96,8 @@ class Questions:
             raise wire.BadMessage("bad-request", "explain needs event, environment and document")
         if not all(isinstance(value, bytes) for value in environment.values()):
             raise wire.BadMessage("bad-request", "the environment's values must be bin")
-        names = [arguments["hook"]] if arguments.get("hook") else self._hooks_at(event)
-        answers = []
-        for name in names:
-            made = decision.decide(
-                Request(event, name, environment, xml), self._service.policy, self._service.watch.view
-            )
-            xml = made.document or xml
-            answers.append(
-                {**made._asdict(), "document": xml, "message": made.message if made.code else "", "error": None}
-            )
-            if made.outcome == "refused":
-                break
-        return answers
-
-    def _hooks_at(self, event: str) -> Sequence[str]:
-        return list(dict.fromkeys(rule.hook.name for rule in self._service.policy.rules if event in rule.hook.events))
+        policy, view = self._service.policy, self._service.watch.view
+        return rehearsal.rehearse(event, arguments.get("hook") or "", environment, xml, policy, view)
 
     def _reload(self, arguments: Arguments) -> Mapping[str, Any]:
         try:

@@ -178,7 +178,7 @@ def test_the_operators_view(make_hookd: MakeHookd, test_node: str, extnet: Path)
     assert table[1].split() == ["glitter", "active", "bridge", "br-glitter", "-", "-"]
     assert len(hookctl("networks", "--no-legend").stdout.splitlines()) == 3
     assert "Portgroups: engineering (default), lab-42" in hookctl("networks", "ovs-net").stdout
-    assert [hook["name"] for hook in hookctl_json("hooks")] == ["extnet", "macspoof", "qemucmdline"]
+    assert [hook["name"] for hook in hookctl_json("hooks")["hooks"]] == ["extnet", "macspoof", "qemucmdline"]
 
 
 def test_hookctls_exit_statuses(make_hookd: MakeHookd, test_node: str) -> None:

@@ -128,7 +128,7 @@ def test_the_policy_is_in_the_open(make_hookd: MakeHookd, test_node: str) -> Non
     table = hookctl("policy").stdout.splitlines()
     assert len(table) == 4
     assert table[3].split()[:4] == ["3", "site", "serial", "before_vm_start"]
-    assert [hook["name"] for hook in hookctl_json("hooks")] == ["extnet", "smbios", "site"]
+    assert [hook["name"] for hook in hookctl_json("hooks")["hooks"]] == ["extnet", "smbios", "site"]
 
 
 def test_explain_tells_what_would_happen_and_changes_nothing(
@@ -165,7 +165,7 @@ def test_check_finds_a_bad_configuration_and_a_rewrite_that_breaks_the_schema(
     assert hookctl(*rehearse, "--prop", "serial=abc", str(file)).returncode == 0
     broken = hookctl(*rehearse, "--prop", "b=1", str(file))
     assert broken.returncode == 1
-    assert "<domain>: " in broken.stdout
+    assert broken.stdout.startswith(f"schema: {file} breaks libvirt's schema: <domain>: ")
     malformed = tmp_path / "malformed.xml"
     malformed.write_text("<domain>")
     refused = hookctl(*rehearse, str(malformed))
@@ -173,7 +173,7 @@ def test_check_finds_a_bad_configuration_and_a_rewrite_that_breaks_the_schema(
     hookd.configuration.write_text("[map]\nrhevm = a/b/c\n")
     bad = hookctl("check", "--config", str(hookd.configuration))
     assert bad.returncode == 65
-    assert bad.stdout.startswith(f"{hookd.configuration}:2: [map] rhevm = a/b/c: ")
+    assert bad.stdout.startswith(f"bad-config: {hookd.configuration}:2 [map] rhevm = a/b/c: ")
 
 
 @contextmanager
@@ -254,8 +254,8 @@ def test_a_wake_table_that_can_not_be_written_stops_the_reload(make_hookd: MakeH
         refused = hookctl("reload")
         assert refused.returncode == 65
         assert "wake table can't be written" in refused.stderr
-        assert not hookctl_json("hooks")[0]["always"]
+        assert not hookctl_json("hooks")["hooks"][0]["always"]
     finally:
         (table.parent / "wake.new").rmdir()
     os.kill(hookd.pid, signal.SIGHUP)
-    wait_for(lambda: hookctl_json("hooks")[0]["always"], "the new configuration")
+    wait_for(lambda: hookctl_json("hooks")["hooks"][0]["always"], "the new configuration")

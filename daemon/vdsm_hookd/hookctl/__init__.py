@@ -14,10 +14,10 @@ DEFAULT_SOCKET = "/run/vdsm-hookd/control.sock"
 VERBS = {
     "status": "how the daemon is; exit 1 when it is degraded",
     "networks": "the libvirt networks that the daemon knows",
-    "hooks": "which hooks serve which events on which properties",
+    "hooks": "which hooks serve which events on which properties, and what vdsm runs on this host",
     "policy": "the rules in force, in their order, and where each comes from",
     "explain": "what would happen to a document; changes nothing, exit 1 when it is refused",
-    "check": "is the configuration good; with FILE, is the rewritten document good for libvirt",
+    "check": "is the configuration good; with --host, the host; with FILE, the rewritten document for libvirt",
     "reload": "read the configuration again: all of it, or none",
 }
 """The verbs and what each is for. Each is the module of its name, with `add_arguments` and `run`."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
-from vdsm_hookd import client
+from vdsm_hookd import client, render
+from vdsm_hookd.finding import Finding
 
 
 def ask(arguments: argparse.Namespace, verb: str, **details: Any) -> Any:
@@ -35,3 +36,10 @@ def read_file(file: str) -> bytes:
 def woken_by(rule: Mapping[str, Any]) -> str:
     """What wakes a rule or a hook, for a table."""
     return "every request" if rule["always"] else " ".join(rule["properties"]) or "-"
+
+
+def finding_lines(findings: Iterable[Finding]) -> str:
+    """A line each, with the code in a colour on a terminal."""
+    colour = render.colour_wanted()
+    codes = [(render.paint(finding.code, "bad", colour), finding) for finding in findings]
+    return "\n".join(f"{code}{str(finding)[len(finding.code) :]}" for code, finding in codes)

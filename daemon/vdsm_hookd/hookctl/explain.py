@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from vdsm_hookd import cli, render
-from vdsm_hookd.hookctl import rehearsal
+from vdsm_hookd import cli, client, render
+from vdsm_hookd.hookctl import configuration, rehearsal
 from vdsm_hookd.hookctl.answer import read_file, show
 
 
@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns 1 when the document is refused."""
+    """Returns 1 when the document is refused. Raises client.Refused for what can't be rehearsed."""
+    if arguments.against == "daemon" and arguments.config != configuration.DEFAULT_FILE:
+        raise client.Refused("usage", "--config needs --against configuration: the daemon has read its own")
     xml = read_file(arguments.file)
     decisions = rehearsal.rehearse(arguments, xml)
     texts, before = [], xml
@@ -26,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
         texts.append(_explanation(made) + _diff(before, after))
         before = after
         made["document"] = after.decode("utf-8", "backslashreplace")
-    show(arguments, decisions, lambda: "\n".join(texts) or f"no enabled hook serves {arguments.event}")
+    show(arguments, decisions, lambda: "\n\n".join(texts) or f"no enabled hook serves {arguments.event}")
     return cli.FINDING if any(made["outcome"] == "refused" for made in decisions) else cli.OK
 
 
