@@ -18,6 +18,7 @@ VERBS = {
     "policy": "the rules in force, in their order, and where each comes from",
     "explain": "what would happen to a document; changes nothing, exit 1 when it is refused",
     "check": "is the configuration good; with --host, the host; with FILE, the rewritten document for libvirt",
+    "engine-config": "the engine-config commands that offer the hooks' properties; keeps what is there",
     "reload": "read the configuration again: all of it, or none",
 }
 """The verbs and what each is for. Each is the module of its name, with `add_arguments` and `run`."""
