@@ -6,7 +6,7 @@ PREFIX ?= /usr
 DESTDIR ?=
 VENV = .venv
 BIN = $(VENV)/bin
-SCRIPTS = .ci/packages .ci/run tests/real/run tests/interpreters
+SCRIPTS = .ci/packages .ci/run tests/real/run tests/interpreters conf/completions/hookctl
 
 # glibc's and musl's NULL is a pointer, as sentinels need it to be.
 CPPCHECK_SUPPRESS = --suppress=varFuncNullUB

@@ -14,7 +14,7 @@ from tests.boot.packages import Packages
 from tests.boot.repository import STOCK, Repository
 from tests.real.host import run
 
-_OF_THE_ENGINE = ("engine-config", "systemctl restart ovirt-engine")
+_OF_THE_ENGINE = ("engine-config", "ssh HOST hookctl engine-config", "sh add")
 _WITHOUT_PACKAGES = "systemd-sysusers"
 HOOKS = "/usr/libexec/vdsm/hooks"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vdsm_hookd import __version__, cli, client
@@ -20,6 +20,7 @@ VERBS = {
     "check": "is the configuration good; with --host, the host; with FILE, the rewritten document for libvirt",
     "engine-config": "the engine-config commands that offer the hooks' properties; keeps what is there",
     "reload": "read the configuration again: all of it, or none",
+    "complete": "what may come next on a command line, for the shell",
 }
 """The verbs and what each is for. Each is the module of its name, with `add_arguments` and `run`."""
 
@@ -43,26 +44,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = cli.Parser(prog="hookctl", description="Ask vdsm-hookd what it knows.")
-    parser.add_argument("--version", action="version", version=f"hookctl {__version__}")
-    _add_common_options(parser, flag=False, socket=DEFAULT_SOCKET)
-    parser.set_defaults(verb="status")
-    verbs = parser.add_subparsers(metavar="VERB", parser_class=_VerbParser)
+    return parser()[0].parse_args(argv)
+
+
+def parser() -> tuple[cli.Parser, Mapping[str, VerbParser]]:
+    """The whole command's parser, and those of the verbs."""
+    whole = cli.Parser(prog="hookctl", description="Ask vdsm-hookd what it knows.")
+    whole.add_argument("--version", action="version", version=f"hookctl {__version__}")
+    _add_common_options(whole, flag=False, socket=DEFAULT_SOCKET)
+    whole.set_defaults(verb="status")
+    verbs = whole.add_subparsers(metavar="VERB", parser_class=VerbParser)
     for name, about in VERBS.items():
         verbs.add_parser(name, help=about, description=about).verb = name
-    return parser.parse_args(argv)
+    return whole, verbs.choices
 
 
-class _VerbParser(cli.Parser):
+class VerbParser(cli.Parser):
     """Learns its arguments from the verb's module, and only when that verb is the one."""
 
     verb: str
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def learn(self) -> None:
+        """Load the verb's module for its arguments."""
         # Without defaults of their own, or they would undo an option that stands before the verb.
         _add_common_options(self, flag=argparse.SUPPRESS, socket=argparse.SUPPRESS)
         self.set_defaults(verb=self.verb)
         _module(self.verb).add_arguments(self)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self.learn()
         return super().parse_known_args(args, namespace)
 
 
