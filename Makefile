@@ -115,6 +115,7 @@ install-files: # all but building the shim, which packages do apart
 	install -D -m 644 systemd/vdsm-hookd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/vdsm-hookd.conf
 	install -D -m 644 -t $(SHARE)/doc/vdsm-hookd README.md CHANGELOG.md docs/*.md
 	install -D -m 644 -t $(SHARE)/doc/vdsm-hookd/examples conf/examples/*
+	install -D -m 644 -t $(SHARE)/bash-completion/completions conf/completions/hookctl
 	install -D -m 644 -t $(SHARE)/licenses/vdsm-hookd LICENSE
 	for page in docs/*.[158]; do install -D -m 644 -t $(SHARE)/man/man$${page##*.} $$page || exit; done
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin

@@ -80,6 +80,7 @@ def test_configuration_is_kept_and_papers_are_inside(packages: Packages) -> None
     assert "/etc/vdsm-hookd/vdsm-hookd.conf cn\n" in flags  # noreplace
     assert "/usr/share/licenses/vdsm-hookd/LICENSE l\n" in flags
     assert "/usr/share/doc/vdsm-hookd/CHANGELOG.md d\n" in flags
+    assert "/usr/share/bash-completion/completions/hookctl \n" in flags
     for page in ("man1/hookctl.1", "man5/vdsm-hookd.conf.5", "man8/vdsm-hookd.8"):
         assert re.search(rf"^/usr/share/man/{page}\S* d$", flags, re.MULTILINE), page
     assert run("rpm", "-qp", "--changelog", packages.files()["vdsm-hookd"]).strip()
