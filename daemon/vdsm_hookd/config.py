@@ -28,6 +28,7 @@ class Daemon:
     hook_socket: str = option("/run/vdsm-hookd/hook.sock", options.text, "where the shim calls")
     control_socket: str = option("/run/vdsm-hookd/control.sock", options.text, "where hookctl asks")
     vdsm_user: str = option("vdsm", options.text, "the user besides root whose hooks are served")
+    control_group: str = option("", options.optional_text, "the group besides root that may ask with hookctl")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,22 @@ class Libvirt:
     uri: str = option("network:///system", options.text, "libvirt connection URI, opened read-only. Needs a restart")
     resync: float = option("10s", options.duration, "how often everything is read again: not all changes send an event")
     ask_timeout: float = option("80ms", options.duration, "how long a request waits for libvirt before it is refused")
+
+
+@dataclass(frozen=True)
+class History:
+    """The last decisions, which are kept in memory for hookctl history and replay."""
+
+    entries: int = option("1000", options.count, "how many at most")
+    size: int = option("16MiB", options.size, "how much memory they may take; the oldest go first")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Whether running vNICs are where they were declared to be."""
+
+    uri: str = option("qemu:///system", options.text, "libvirt connection URI of the domains, opened read-only")
+    every: float = option("off", options.interval, "how often all running domains are looked at without being asked")
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,8 @@ class Config:
     files: tuple[str, ...]
     daemon: Daemon
     libvirt: Libvirt
+    history: History
+    audit: Audit
     enabled: tuple[str, ...]
     hooks: Mapping[str, Any]
     rewrites: Mapping[str, tuple[Entry, ...]]
@@ -139,7 +158,14 @@ def build(source: Source, hook_sections: Mapping[str, type]) -> Config:
 
     Raises ConfigError with all that is wrong.
     """
-    sections: dict[str, type] = {"daemon": Daemon, "libvirt": Libvirt, "hooks": Hooks, **hook_sections}
+    sections: dict[str, type] = {
+        "daemon": Daemon,
+        "libvirt": Libvirt,
+        "history": History,
+        "audit": Audit,
+        "hooks": Hooks,
+        **hook_sections,
+    }
     tables = {name for section in sections.values() for name in options.tables(section)}
     effective = {name: options.defaults(name, section) for name, section in sections.items()}
     effective.update({name: {} for name in tables})
@@ -168,6 +194,8 @@ def build(source: Source, hook_sections: Mapping[str, type]) -> Config:
         files=source.files,
         daemon=built["daemon"],
         libvirt=built["libvirt"],
+        history=built["history"],
+        audit=built["audit"],
         enabled=built["hooks"].enabled,
         hooks={name: built[name] for name in hook_sections},
         rewrites={name: tuple(entries) for name, entries in rewrites.items()},

@@ -52,11 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(service: Service, loop: Server) -> int:
     # The watch's thread parses XML now and then; a request must not wait 5 ms, Python's default, for its turn.
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    sockets, own_paths = _sockets(service.config)
+    sockets, own_sockets = _sockets(service)
+    service.sockets = {name: sock.getsockname() for name, sock in sockets.items()}
     service.keep_wake_table(wake_table.path_for(sockets["hook"].getsockname()))
     service.watch.start()
     loop.add(service.listener(sockets["hook"]))
-    loop.add(Questions(service).listener(sockets["control"]))
+    loop.add(Questions(service, own_user_reloads="control" in own_sockets).listener(sockets["control"]))
     _handle_signals(service, loop)
     service.watch.wait_synced(FIRST_SYNC_TIMEOUT)
     gc.freeze()  # all that is here stays: the collector need not walk it again under a request
@@ -64,32 +65,37 @@ def _serve(service: Service, loop: Server) -> int:
     journal.log.info(
         "vdsm-hookd %s serves %s: %s",
         __version__,
-        ", ".join(sock.getsockname() for sock in sockets.values()),
+        ", ".join(service.sockets.values()),
         service.summary(),
     )
     systemd.notify_ready(service.summary())
     loop.run()
-    for path in own_paths:
+    for path in own_sockets.values():
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
     loop.close()
     return cli.OK
 
 
-def _sockets(loaded: Config) -> tuple[dict[str, socket.socket], list[str]]:
+def _sockets(service: Service) -> tuple[dict[str, socket.socket], dict[str, str]]:
     """The listening sockets by name, systemd's or our own, and the paths of our own ones."""
     sockets = systemd.take_sockets(os.environ)
-    own_paths = []
-    for name, path in (("hook", loaded.daemon.hook_socket), ("control", loaded.daemon.control_socket)):
+    own_sockets = {}
+    loaded = service.config.daemon
+    for name, path in (("hook", loaded.hook_socket), ("control", loaded.control_socket)):
         if name not in sockets:
             sockets[name] = server.bind(path, 0o600)
-            own_paths.append(path)
-    return sockets, own_paths
+            own_sockets[name] = path
+    if "control" in own_sockets and service.control_group is not None:
+        os.chown(own_sockets["control"], -1, service.control_group)
+        os.chmod(own_sockets["control"], 0o660)
+    return sockets, own_sockets
 
 
 def _handle_signals(service: Service, loop: Server) -> None:
     def stop() -> None:
         systemd.notify_stopping()
+        service.followers.release()  # or the stop would wait for them
         loop.stop()
 
     def reload() -> None:

@@ -6,7 +6,6 @@ journal and the history print the one value that it returns.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypedDict
@@ -14,13 +13,12 @@ from typing import NamedTuple, TypedDict
 from lxml import etree
 
 from vdsm_hookd import document
-from vdsm_hookd.hook import Call, Refusal, quote
+from vdsm_hookd.hook import Call, Refusal, plain, quote
 from vdsm_hookd.host import Host
 from vdsm_hookd.networks import NetworkView
 from vdsm_hookd.policy import Policy, Rule
 
 HOST = Host()
-_HARMLESS = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 STATE_CODES = frozenset({"network-missing", "network-inactive", "portgroup-missing"})
 """Refusals that stand on the network view, and so only as firmly as the view does."""
 
@@ -70,7 +68,7 @@ class Decision(NamedTuple):
         named = (("VM", self.vm_name or self.vm_id), ("MAC", self.mac), ("network", self.network))
         known = ", ".join(
             [
-                f"{kind} {_plain(value)}"
+                f"{kind} {plain(value)}"
                 for kind, value in named
                 if value and not (self.what and quote(value) in self.what)
             ]
@@ -179,11 +177,6 @@ def _identity(root: etree._Element) -> _Facts:
     for mac in root.iterchildren("mac"):
         return {"mac": mac.get("address", "")}
     return {}
-
-
-def _plain(value: str) -> str:
-    """An identifier as it is where that is harmless, quoted where it is not."""
-    return value if _HARMLESS.fullmatch(value) else quote(value)
 
 
 def _moment(networks: NetworkView) -> str:

@@ -22,6 +22,7 @@ MAX_QUOTED = 64
 """Characters of an untrusted value that a message shows."""
 # Unicode's control characters (Cc), and what XML can't carry at all: surrogates and two noncharacters.
 UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_HARMLESS = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
 class Refusal(Exception):
@@ -122,6 +123,11 @@ def quote(value: str | bytes) -> str:
         text = value
     shown = text[:MAX_QUOTED].encode("unicode_escape").decode("ascii").replace("'", "\\'")
     return f"'{shown}'" + ("..." if len(text) > MAX_QUOTED else "")
+
+
+def plain(value: str) -> str:
+    """An identifier for a one-line message: as it is where that is harmless, quoted where it is not."""
+    return value if _HARMLESS.fullmatch(value) else quote(value)
 
 
 def text_property(call: Call, name: str, max_bytes: int) -> str:

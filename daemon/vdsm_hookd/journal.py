@@ -1,7 +1,7 @@
 """The daemon's log: structured in the journal where there is one, plain lines on stderr where not.
 
-One line a decision, with fields to search by. Values from outside are in it only as `Decision` shows
-them; in the fields journald keeps them apart from the text.
+One line a decision, with fields to search by. Values from outside are in the line only as `Decision` shows them, and in
+the fields escaped and cut, so that none of them is more than one short line either.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Callable
 
 from systemd.journal import sendv
 
+from vdsm_hookd.audit import Drift
 from vdsm_hookd.decision import Decision
+from vdsm_hookd.hook import plain
 from vdsm_hookd.ini import ConfigError
 from vdsm_hookd.server import Peer
 from vdsm_hookd.wire import BadMessage
@@ -27,8 +29,14 @@ MESSAGE_IDS = {
     "refused": "dcab91bcf5b5480bb1ff6ea0c30ac049",
     "reloaded": "53b34efd6667438c8c08775813cb42e6",
     "reload-failed": "b3d562377ead476e8260a33d43fd9044",
+    "drifted": "1cd828bd7d4b4378b35dfa854367a2a9",
+    "no-longer-drifted": "b313d2d5a78d454ca695c56ac3aa6ac3",
+    "audit-failed": "0273cd6bc2ef4abc8783afb6c3847581",
 }
 """Journal MESSAGE_IDs, as vdsm-hookd(8) lists them."""
+
+MAX_FIELD = 255
+"""Characters of a field's value."""
 
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
@@ -80,19 +88,19 @@ def decision(made: Decision, seconds: float) -> None:
     if made.outcome == "unchanged" and not made.notes:
         return
     if made.outcome == "refused":
-        text = f"{made.event}: refused: {made.hook}: {made.message}"
+        text = f"{plain(made.event)}: refused: {plain(made.hook)}: {made.message}"
     else:
-        text = "; ".join([f"{made.event}: {made.outcome} by {made.hook}{made.about}", *made.notes])
+        text = "; ".join([f"{plain(made.event)}: {made.outcome} by {plain(made.hook)}{made.about}", *made.notes])
     if made.error is not None:
         log.error("hook %s failed", made.hook, exc_info=made.error)
     fields = {
         "MESSAGE_ID": MESSAGE_IDS.get(made.outcome, ""),
-        "HOOK": made.hook,
-        "EVENT": made.event,
-        "VM_ID": made.vm_id,
-        "VM_NAME": made.vm_name,
-        "MAC": made.mac,
-        "NETWORK": made.network,
+        "HOOK": _field(made.hook),
+        "EVENT": _field(made.event),
+        "VM_ID": _field(made.vm_id),
+        "VM_NAME": _field(made.vm_name),
+        "MAC": _field(made.mac),
+        "NETWORK": _field(made.network),
         "OUTCOME": made.outcome,
         "CODE": made.code,
         "RULE": made.rule,
@@ -117,3 +125,36 @@ def reload_failed(error: ConfigError) -> None:
     """The old configuration stays."""
     text = f"the configuration was not reloaded, the old one stays in force: {error}"
     log.error("%s", text, extra={"fields": {"MESSAGE_ID": MESSAGE_IDS["reload-failed"], "CODE": "bad-config"}})
+
+
+def drifted(drift: Drift) -> None:
+    """A running vNIC turned out to be elsewhere than declared."""
+    log.warning("%s", drift.text, extra={"fields": _drift_fields("drifted", drift)})
+
+
+def no_longer_drifted(drift: Drift) -> None:
+    """It is where it was declared to be, or gone."""
+    log.info("no longer so: %s", drift.text, extra={"fields": _drift_fields("no-longer-drifted", drift)})
+
+
+def audit_failed(reason: str) -> None:
+    """The running domains could not be looked at when it was time to."""
+    fields = {"MESSAGE_ID": MESSAGE_IDS["audit-failed"]}
+    log.warning("the audit of running vNICs failed: %s", reason, extra={"fields": fields})
+
+
+def _drift_fields(message: str, drift: Drift) -> Fields:
+    return {
+        "MESSAGE_ID": MESSAGE_IDS[message],
+        "VM_ID": _field(drift.vm_uuid),
+        "VM_NAME": _field(drift.vm_name),
+        "MAC": _field(drift.mac),
+        "NETWORK": _field(drift.declared),
+        "ACTUAL_NETWORK": _field(drift.actual),
+    }
+
+
+def _field(value: str) -> str:
+    """A field's value: as it is where it can be printed in a line, escaped where not, and cut."""
+    value = value[:MAX_FIELD]
+    return value if value.isprintable() else value.encode("unicode_escape").decode("ascii")[:MAX_FIELD]

@@ -88,6 +88,11 @@ def defaults(name: str, section: type) -> dict[str, Entry]:
     }
 
 
+def optional_text(value: str) -> str:
+    """Any text, also the empty one."""
+    return value
+
+
 def text(value: str) -> str:
     """Any text but the empty one."""
     if not value:
@@ -105,6 +110,30 @@ def duration(value: str) -> float:
     if not 0 < seconds <= 86400:
         raise ValueError("must be more than 0 and at most 24h")
     return seconds
+
+
+def interval(value: str) -> float:
+    """A `duration`, or `off`, which is 0."""
+    return 0.0 if value == "off" else duration(value)
+
+
+def size(value: str) -> int:
+    """An amount of memory such as `16MiB` or `512KiB`, in bytes; at least 64 KiB, at most 1 GiB."""
+    units = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+    match = re.fullmatch(r"(\d{1,7})\s*(KiB|MiB|GiB)", value, re.ASCII)
+    if not match:
+        raise ValueError("must be an amount such as 16MiB or 512KiB")
+    amount = int(match[1]) * units[match[2]]
+    if not 64 << 10 <= amount <= 1 << 30:
+        raise ValueError("must be at least 64KiB and at most 1GiB")
+    return amount
+
+
+def count(value: str) -> int:
+    """How many there may be: 1 to 100000."""
+    if not re.fullmatch(r"\d{1,6}", value, re.ASCII) or not 1 <= int(value) <= 100_000:
+        raise ValueError("must be a number from 1 to 100000")
+    return int(value)
 
 
 def choice(*allowed: str) -> Callable[[str], str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vdsm_hookd import decision
+from vdsm_hookd import answers, decision
 from vdsm_hookd.decision import Request
 from vdsm_hookd.networks import NetworkView
 from vdsm_hookd.policy import Policy
@@ -16,15 +16,14 @@ def rehearse(
 ) -> list[dict[str, Any]]:
     """The decisions of one hook, or of all that serve the event in the order of the policy, until one refuses.
 
-    Each is a map of the Decision's fields, and `message`, what a refusal would say; `document` is what it is then.
+    Each as `answers.decision` shows it.
     """
     serving = dict.fromkeys(rule.hook.name for rule in policy.rules if event in rule.hook.events)
-    answers = []
+    decisions = []
     for name in [hook] if hook else serving:
         made = decision.decide(Request(event, name, environment, xml), policy, networks)
+        decisions.append(answers.decision(made, xml))
         xml = made.document or xml
-        message = made.message if made.code else ""
-        answers.append({**made._asdict(), "document": xml, "message": message, "error": None})
         if made.outcome == "refused":
             break
-    return answers
+    return decisions

@@ -21,6 +21,7 @@ import socket
 import struct
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Callable, NamedTuple
 
@@ -37,6 +38,8 @@ _ACCEPT_PAUSE = 0.1
 _BUFFER = memoryview(bytearray(64 * 1024))  # what all connections receive into
 _SEND_FLAGS = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)  # once: enum's | takes longer than send()
 _PEERCRED = struct.Struct("=3i")
+_SO_PEERGROUPS = 59  # asm-generic/socket.h; the module socket does not name it
+_MAX_GROUPS_SIZE = 1024
 
 
 class Peer(NamedTuple):
@@ -47,10 +50,29 @@ class Peer(NamedTuple):
     gid: int
 
 
+Accepted = _socket.socket
+"""The socket of a connection, as `accept` of the module _socket makes it."""
+
+
+def groups_of(sock: Accepted) -> Sequence[int]:
+    """The peer's supplementary groups, as they were when it connected (SO_PEERGROUPS).
+
+    None for a peer with more than 256, for Python's getsockopt takes no more.
+    """
+    try:
+        groups = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MAX_GROUPS_SIZE)
+    except OSError:
+        return ()
+    return [gid for (gid,) in struct.iter_unpack("=I", groups)]
+
+
 Reply = Callable[[bytes], None]
 Handler = Callable[[wire.Payload, Peer, Reply], None]
 """Answers one payload by calling `reply` with a frame, once, now or later, in the server's thread. The payload is
 the server's own buffer, and good only until the handler returns."""
+
+Permits = Callable[[Peer, Accepted], bool]
+"""Whether this peer, at the other end of this connection, is served."""
 
 
 @dataclass
@@ -60,7 +82,7 @@ class Listener:
 
     name: str
     socket: socket.socket
-    permits: Callable[[Peer], bool]
+    permits: Permits
     handle: Handler
     refuse: Callable[[wire.BadMessage], bytes]
 
@@ -249,7 +271,7 @@ class _Connection:
         listener = self._listener
         peer = Peer(*_PEERCRED.unpack(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)))
         # Not before the request is read: a peer whose write fails may never read why.
-        if not listener.permits(peer):
+        if not listener.permits(peer, self._socket):
             denied = wire.BadMessage("not-permitted", f"uid {peer.uid} may not use the {listener.name} socket")
             self.reply(listener.refuse(denied))
             return

@@ -1,23 +1,27 @@
-"""The daemon's state, and the hook calls that are answered from it by the decision core."""
+"""The daemon's state, the hook calls that are answered from it by the decision core, and what is remembered of them."""
 
 from __future__ import annotations
 
 import functools
+import grp
 import os
 import pwd
 import socket
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Callable
 
 from vdsm_hookd import decision, journal, systemd, wake_table, wire
+from vdsm_hookd.audits import Audits
 from vdsm_hookd.config import Config
 from vdsm_hookd.decision import Decision, Request
 from vdsm_hookd.document import Memory
+from vdsm_hookd.follow import Followers
+from vdsm_hookd.history import History, Record
 from vdsm_hookd.ini import ConfigError, Origin, Problem
+from vdsm_hookd.metrics import Metrics
 from vdsm_hookd.policy import Policy
-from vdsm_hookd.server import Listener, Peer, Reply, Server
+from vdsm_hookd.server import Accepted, Listener, Peer, Reply, Server
 from vdsm_hookd.watch import Watch
 
 
@@ -29,13 +33,21 @@ class Service:
         self._load = load
         self._server = server
         self.started_at = time.time()
-        self.counts: Counter[str] = Counter()
-        self.last_refusal: Mapping[str, object] | None = None
+        self.sockets: Mapping[str, str] = {}
+        """The paths that are served, by name."""
+        self.last_refusal: Record | None = None
+        self.reload_failure = ""
+        """Why the configuration on disk is not the one in force; empty while it is."""
         self._calls = wire.CallReader()
         self._memory = Memory()
         self._wake_path = ""
-        self._use(*load())
-        self.watch = Watch(self.config.libvirt.uri, self.config.libvirt.resync)
+        loaded, policy = load()
+        self.metrics = Metrics(policy)
+        self.history = History(loaded.history.entries, loaded.history.size)
+        self.followers = Followers(server.call_later)
+        self.watch = Watch(loaded.libvirt.uri, loaded.libvirt.resync)
+        self.audits = Audits(loaded, self.watch, server)
+        self._use(loaded, policy)
 
     def _use(self, config: Config, policy: Policy) -> None:
         # First what may fail. The shim's table never asks less than the policy that is in force a moment later.
@@ -44,7 +56,13 @@ class Service:
         self.config = config
         self.policy = policy
         self.loaded_at = time.time()
+        self.metrics.use(policy)
+        self.history.limit(config.history.entries, config.history.size)
+        self.watch.resync_every = config.libvirt.resync
+        self.audits.use(config)
         self._hook_users = frozenset({0, os.geteuid(), _uid(config.daemon.vdsm_user)})
+        self.control_group = _gid(config.daemon.control_group)
+        """The gid of the group that may ask on the control socket, if there is one."""
 
     def keep_wake_table(self, path: str) -> None:
         """From now on tell the shim at `path` what wakes it. Raises ConfigError when that can't be written."""
@@ -63,11 +81,12 @@ class Service:
         systemd.notify_reloading()
         try:
             self._use(*self._load())
-            self.watch.resync_every = self.config.libvirt.resync
         except ConfigError as error:
+            self.reload_failure = str(error)
             journal.reload_failed(error)
             raise
         else:
+            self.reload_failure = ""
             journal.reloaded(self.config.files)
         finally:
             systemd.notify_ready(self.summary())
@@ -76,7 +95,7 @@ class Service:
         """The hook socket's."""
         return Listener("hook", sock, self._may_call, self._on_hook_call, wire.hook_refusal)
 
-    def _may_call(self, peer: Peer) -> bool:
+    def _may_call(self, peer: Peer, sock: Accepted) -> bool:
         return peer.uid in self._hook_users
 
     def summary(self) -> str:
@@ -91,14 +110,16 @@ class Service:
             request = self._calls.read(payload)
         except wire.BadMessage as error:
             reply(wire.hook_refusal(error))
+            self.metrics.bad_messages[error.code] += 1
             journal.bad_message(error, peer)
             return
         policy, view = self.policy, self.watch.view
         decided = decision.decide(request, policy, view, memory=self._memory)
         if decided.unsure and not view.outage:
-            self._ask_libvirt(request, policy, decided.network, functools.partial(self._answer, reply, started))
+            answer = functools.partial(self._answer, request, reply, started)
+            self._ask_libvirt(request, policy, decided.network, answer)
         else:
-            self._answer(reply, started, decided)
+            self._answer(request, reply, started, decided)
 
     def _ask_libvirt(self, request: Request, policy: Policy, network: str, answer: Callable[[Decision], None]) -> None:
         """Events are hints: before an answer stands on a network's absence, libvirt is asked, for a limited time."""
@@ -117,15 +138,24 @@ class Service:
         self.watch.ask(network, lambda: self._server.call_threadsafe(settle))
         self._server.call_later(timeout, lambda: settle(f"libvirt did not answer within {timeout * 1000:.0f} ms"))
 
-    def _answer(self, reply: Reply, started: float, final: Decision) -> None:
+    def _answer(self, request: Request, reply: Reply, started: float, final: Decision) -> None:
         reply(wire.hook_reply(final))
-        self._record(final, time.monotonic() - started)
+        self._record(request, final, time.monotonic() - started)
 
-    def _record(self, final: Decision, seconds: float) -> None:
-        self.counts[final.outcome] += 1
+    def _record(self, request: Request, final: Decision, seconds: float) -> None:
+        """One decision for the journal, the metrics, the history, and who follows it. The peer has its answer, but the
+        next one waits."""
+        self.metrics.count(final, seconds, final.network in self.watch.view.by_name)
+        record = self.history.add(request, final, time.time(), seconds)
         if final.outcome == "refused":
-            self.last_refusal = {"at": time.time(), "hook": final.hook, "event": final.event, "message": final.message}
+            self.last_refusal = record
         journal.decision(final, seconds)
+        self.followers.notify()
+
+    def degraded(self) -> Sequence[str]:
+        """Why an operator should come; nothing while all is well."""
+        stale = f"the configuration on disk is not in force: {self.reload_failure}" if self.reload_failure else ""
+        return [reason for reason in (self.watch.view.outage, stale) if reason]
 
 
 def _uid(user: str) -> int:
@@ -134,3 +164,12 @@ def _uid(user: str) -> int:
         return pwd.getpwnam(user).pw_uid
     except KeyError:
         return 0
+
+
+def _gid(group: str) -> int | None:
+    """The gid of a group. None without one; where it is unknown, too, for the hooks do not need it."""
+    try:
+        return grp.getgrnam(group).gr_gid if group else None
+    except KeyError:
+        journal.log.warning("[daemon] control_group = %s: there is no such group; only root may ask", group)
+        return None

@@ -45,6 +45,8 @@ class Watch:
         self.view = NetworkView()
         self.link_since: float | None = None
         """When the connection came up or was lost (seconds since the epoch)."""
+        self.connects = 0
+        """How often the connection came up."""
         self.uri = uri
         self._known: dict[str, Network] = {}
         self._fingerprints: dict[str, int] = {}
@@ -103,7 +105,7 @@ class Watch:
             try:
                 connection = libvirt.openReadOnly(self.uri)
             except libvirt.libvirtError as error:
-                self._set_outage(f"can't connect to libvirt at {self.uri}: {_text(error)}")
+                self._set_outage(f"can't connect to libvirt at {self.uri}: {error_text(error)}")
                 time.sleep(BACKOFF[min(attempt, len(BACKOFF) - 1)])
                 attempt += 1
                 continue
@@ -112,7 +114,7 @@ class Watch:
                 self._attach(connection, callbacks)
                 self._follow(connection)
             except (_Lost, libvirt.libvirtError) as error:
-                reason = str(error) if isinstance(error, _Lost) else _text(error)
+                reason = str(error) if isinstance(error, _Lost) else error_text(error)
                 self._set_outage(f"the connection to libvirt at {self.uri} was lost: {reason}")
             except Exception as error:  # our own bug must not end the watch
                 log.exception("the libvirt watch failed; connecting again")
@@ -123,8 +125,8 @@ class Watch:
             time.sleep(BACKOFF[0])
 
     def _attach(self, connection: libvirt.virConnect, callbacks: list[int]) -> None:
-        _if_supported(lambda: connection.setKeepAlive(KEEPALIVE_INTERVAL, KEEPALIVE_COUNT))
-        _if_supported(lambda: connection.registerCloseCallback(self._on_close, connection))
+        if_supported(lambda: connection.setKeepAlive(KEEPALIVE_INTERVAL, KEEPALIVE_COUNT))
+        if_supported(lambda: connection.registerCloseCallback(self._on_close, connection))
 
         def on_lifecycle(
             _connection: Any, network: libvirt.virNetwork, _event: int, _detail: int, _opaque: Any
@@ -230,6 +232,7 @@ class Watch:
 
     def _set_link_up(self) -> None:
         self.link_since = time.time()
+        self.connects += 1
         log.info("connected to libvirt at %s", self.uri)
         # An old view stays marked as such until it is confirmed; an empty one only makes requests ask.
         if self.view.synced_at is None:
@@ -251,7 +254,7 @@ def _detach(connection: libvirt.virConnect, callbacks: list[int]) -> None:
             call()
 
 
-def _if_supported(call: Callable[[], Any]) -> None:
+def if_supported(call: Callable[[], Any]) -> None:
     """The test driver has neither keepalive nor a connection that could close."""
     try:
         call()
@@ -260,5 +263,6 @@ def _if_supported(call: Callable[[], Any]) -> None:
             raise
 
 
-def _text(error: libvirt.libvirtError) -> str:
+def error_text(error: libvirt.libvirtError) -> str:
+    """What libvirt says of an error, without its class."""
     return str(error.get_error_message() or error)

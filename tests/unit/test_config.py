@@ -146,3 +146,32 @@ def test_the_shipped_files_are_good(example: Path, tmp_path: Path) -> None:
     loaded, policy = registry.configure(str(main))
     assert len(loaded.files) == 2
     assert len(policy.rules) >= 3
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("[history]\nentries = 0", "must be a number from 1 to 100000"),
+        ("[history]\nentries = ten", "must be a number from 1 to 100000"),
+        ("[history]\nsize = 16", "must be an amount such as 16MiB or 512KiB"),
+        ("[history]\nsize = 1KiB", "must be at least 64KiB and at most 1GiB"),
+        ("[history]\nsize = 2GiB", "must be at least 64KiB and at most 1GiB"),
+        ("[audit]\nevery = never", "must be a time such as 10s, 80ms or 5min"),
+    ],
+)
+def test_bounds_of_history_and_audit_are_checked(file: Path, line: str, reason: str) -> None:
+    file.write_text(line)
+    (problem,) = problems(file)
+    assert problem.startswith(f"{file}:2: ")
+    assert problem.endswith(reason)
+
+
+def test_history_and_audit_are_read(file: Path) -> None:
+    file.write_text("[history]\nentries = 50\nsize = 512KiB\n[audit]\nevery = 5min\n[daemon]\ncontrol_group = wheel\n")
+    loaded = load(file)
+    assert (loaded.history.entries, loaded.history.size) == (50, 512 << 10)
+    assert (loaded.audit.every, loaded.daemon.control_group) == (300.0, "wheel")
+    file.write_text("")
+    loaded = load(file)
+    assert (loaded.history.entries, loaded.history.size, loaded.audit.every) == (1000, 16 << 20, 0.0)
+    assert loaded.daemon.control_group == ""

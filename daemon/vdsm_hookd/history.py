@@ -1,0 +1,130 @@
+"""The last decisions, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from vdsm_hookd import redact
+from vdsm_hookd.decision import Decision, Request
+
+MAX_TEXT = 255
+"""Characters that are kept of an identifier, which a document or a peer may have made longer."""
+_LARGEST = 64
+"""Of `size`, the part that the documents of one record may take: no single request empties the history of others."""
+_IDENTIFIERS = ("event", "hook", "vm_id", "vm_name", "vm_uuid", "mac", "network")
+_OVERHEAD = 1536
+"""Bytes of a record's own objects: its tuples, strings and numbers without their contents, a place in the queue."""
+_OBJECT = 64
+_CHARACTER = 4
+"""Bytes that a character takes at most."""
+
+
+class Record(NamedTuple):
+    """One decided request. `request` and `decision` hold no secret; `at` is seconds since the epoch, `seconds` what it
+    took from the request to its answer.
+
+    `kept` tells whether both documents are here, so that the request can be replayed: not where they were too large, or
+    held secrets and could not be read.
+    """
+
+    number: int
+    at: float
+    seconds: float
+    request: Request
+    decision: Decision
+    kept: bool
+
+
+class History:
+    """A ring of records, oldest first: at most `entries` of them, of at most `size` bytes in all. Numbers begin at 1
+    and go up by 1."""
+
+    def __init__(self, entries: int, size: int) -> None:
+        self._records: deque[tuple[Record, int]] = deque()
+        self._bytes = 0
+        self.last = 0
+        """The number of the newest record; 0 before the first one."""
+        self.limit(entries, size)
+
+    def limit(self, entries: int, size: int) -> None:
+        """Change the bounds, and forget what is over them."""
+        self._entries, self._size = entries, size
+        self._shrink()
+
+    @property
+    def bytes(self) -> int:
+        """What the records take, reckoned from their parts; a test holds it against what Python allocates."""
+        return self._bytes
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return (record for record, _size in self._records)
+
+    def newest(self) -> Iterator[Record]:
+        """From the last one back."""
+        return (record for record, _size in reversed(self._records))
+
+    def get(self, number: int) -> Record | None:
+        """The record of that number, if it is still here."""
+        place = number - self.last + len(self._records) - 1
+        return self._records[place][0] if 0 <= place < len(self._records) else None
+
+    def add(self, request: Request, made: Decision, at: float, seconds: float) -> Record:
+        """Remember a decision, without its secrets, and forget the oldest ones for it."""
+        self.last += 1
+        request, made, kept = _fit(request, made, self._size // _LARGEST)
+        record = Record(self.last, at, seconds, request, made, kept)
+        size = _size_of(record)
+        self._records.append((record, size))
+        self._bytes += size
+        self._shrink()
+        return record
+
+    def _shrink(self) -> None:
+        while self._records and (len(self._records) > self._entries or self._bytes > self._size):
+            self._bytes -= self._records.popleft()[1]
+
+
+def _fit(request: Request, made: Decision, largest: int) -> tuple[Request, Decision, bool]:
+    """The parts of a record: bounded, without secrets, and the same objects where that changes nothing."""
+    before: bytes | None = None
+    after: bytes | None = None
+    environment: Mapping[str, bytes] = {}
+    if len(request.document) + len(made.document) + _weight(request.environment) <= largest:
+        before = redact.blank_document(request.document)
+        after = redact.blank_document(made.document) if made.document else b""
+        environment = redact.blank_environment(request.environment)
+    kept = before is not None and after is not None
+    changes: dict[str, object] = {}
+    if made.document is not after:
+        changes["document"] = (after or b"") if kept else b""
+    if made.error is not None:  # it holds the hook's whole stack, documents and all
+        changes["error"] = None
+    for name in _IDENTIFIERS:
+        if len(getattr(made, name)) > MAX_TEXT:
+            changes[name] = getattr(made, name)[:MAX_TEXT]
+    if changes:
+        made = made._replace(**changes)  # type: ignore[arg-type]
+    document = (before or b"") if kept else b""
+    return Request(made.event, made.hook, environment, document), made, kept
+
+
+def _size_of(record: Record) -> int:
+    request, made = record.request, record.decision
+    size = _OVERHEAD + len(request.document) + len(made.document) + _weight(request.environment)
+    texts = len(made.vm_name) + len(made.vm_id) + len(made.vm_uuid) + len(made.mac) + len(made.network)
+    texts += len(made.event) + len(made.hook) + len(made.what) + len(made.remedy)
+    for note in made.notes:
+        size += len(note) + _OBJECT
+    return size + texts * _CHARACTER
+
+
+def _weight(environment: Mapping[str, bytes]) -> int:
+    size = 0
+    for name, value in environment.items():
+        size += len(name) * _CHARACTER + len(value) + 2 * _OBJECT
+    return size

@@ -1,0 +1,79 @@
+"""Where a vNIC was declared to be, and where it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import documents
+from vdsm_hookd import audit
+from vdsm_hookd.audit import Drift, Vnic
+
+VIEW = documents.view(documents.network("glitter"), documents.network("ovs-net"))
+MAC = "56:6f:1a:2b:00:04"
+
+
+def vnic(source: str, custom: str = "<o:extnet>glitter</o:extnet>", of_vm: str = "", mac: str = MAC.upper()) -> Vnic:
+    xml = f"""<domain xmlns:o="http://ovirt.org/vm/1.0"><name>web-01</name><uuid>u</uuid>
+        <metadata><o:vm><o:custom>{of_vm}</o:custom><o:device devtype="disk" name="sda"/>
+        <o:device mac_address="{mac}"><o:network>storage</o:network><o:custom>{custom}</o:custom></o:device></o:vm>
+        </metadata><devices><interface type="bridge"><mac address="{MAC}"/>{source}</interface></devices></domain>"""
+    (found,) = audit.vnics(xml.encode())
+    return found
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        vnic('<source network="glitter" portid="p" bridge="br-glitter"/>'),
+        vnic('<source bridge="br-glitter"/>'),
+        vnic('<source network="other" bridge="br-glitter"/>'),
+        vnic('<source network="ovs-net" portgroup="lab-42"/>', "<o:extnet> ovs-net/lab-42 </o:extnet>"),
+        vnic('<source network="ovs-net" portgroup="lab-42"/>', "<o:extnet>ovs-net</o:extnet>"),
+        vnic('<source bridge="anything"/>', ""),
+        vnic('<source bridge="anything"/>', "<o:other>1</o:other>"),
+        vnic('<source bridge="anything"/>', mac="56:6f:1a:2b:00:05"),
+        vnic('<source network="glitter"/>', of_vm="<o:extnet>glitter</o:extnet>"),
+        vnic('<source bridge="anything"/>', "", of_vm="<o:extnet>glitter</o:extnet>"),
+    ],
+)
+def test_a_vnic_that_is_where_it_was_declared_is_no_drift(found: Vnic) -> None:
+    assert audit.drift(found, VIEW, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (vnic('<source bridge="ovirtmgmt"/>'), "web-01 56:6f:1a:2b:00:04 declared glitter, is on ovirtmgmt"),
+        (vnic(""), "web-01 56:6f:1a:2b:00:04 declared glitter, is on no network"),
+        (
+            vnic('<source network="ovs-net" portgroup="engineering"/>', "<o:extnet>ovs-net/lab-42</o:extnet>"),
+            "web-01 56:6f:1a:2b:00:04 declared ovs-net/lab-42, is on ovs-net/engineering",
+        ),
+        (
+            vnic('<source network="glitter"/>', of_vm="<o:extnet>ovs-net</o:extnet>"),
+            "web-01 56:6f:1a:2b:00:04 declared ovs-net, is on glitter",
+        ),
+        (
+            vnic('<source bridge="x"/>', "<o:extnet>a&#10;b</o:extnet>"),
+            "web-01 56:6f:1a:2b:00:04 declared 'a\\nb', is on x",
+        ),
+    ],
+)
+def test_a_vnic_that_is_elsewhere_is_told_of(found: Vnic, text: str) -> None:
+    drift = audit.drift(found, VIEW, {})
+    assert drift is not None
+    assert drift.text == text
+
+
+def test_the_map_declares_where_no_property_does() -> None:
+    mapped = {"storage": "glitter"}
+    there, elsewhere = vnic('<source network="glitter"/>', ""), vnic('<source bridge="storage"/>', "")
+    assert audit.drift(there, VIEW, mapped) is None
+    assert audit.drift(elsewhere, VIEW, mapped) == Drift("web-01", "u", MAC, "glitter", "storage")
+    assert audit.drift(vnic('<source network="ovs-net"/>', "<o:extnet>ovs-net</o:extnet>"), VIEW, mapped) is None
+
+
+def test_the_sample_domain() -> None:
+    first, second = audit.vnics(documents.read("domain.xml"))
+    assert (first.extnet, first.engine_network, first.bridge) == ("glitter", "ovirtmgmt", "ovirtmgmt")
+    assert (second.extnet, second.engine_network, second.bridge) == ("", "storage", "storage")
