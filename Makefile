@@ -6,18 +6,21 @@ PREFIX ?= /usr
 DESTDIR ?=
 VENV = .venv
 BIN = $(VENV)/bin
-SCRIPTS = .ci/packages .ci/run tests/real/run tests/interpreters conf/completions/hookctl
+SCRIPTS = .ci/packages .ci/promtool .ci/run tests/real/run tests/interpreters conf/completions/hookctl
 
 # glibc's and musl's NULL is a pointer, as sentinels need it to be.
 CPPCHECK_SUPPRESS = --suppress=varFuncNullUB
 
-.PHONY: help demo check lint test test-real test-boot test-asan test-interpreters bench bench-smoke shim install install-files install-extra rpm clean
+.PHONY: help demo screens check lint test test-real test-boot test-asan test-interpreters bench bench-smoke shim install install-files install-extra rpm clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: shim $(VENV)/.run ## show the main job on libvirt's test driver
 	$(BIN)/python docs/demo/demo.py
+
+screens: shim $(VENV)/.test ## draw the README's pictures anew, from a real run
+	tests/real/run $(BIN)/python docs/demo/screens.py
 
 check: lint test test-asan test-interpreters test-real test-boot bench-smoke demo ## lint and test everything that this machine can run
 	@echo "make check: all passed"
@@ -78,6 +81,7 @@ $(VENV)/.run: $(VENV)/.packages Makefile
 $(VENV)/.test: tests/requirements.txt $(VENV)/.run
 	.ci/packages test
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	.ci/promtool $(BIN)
 	touch $@
 
 # The one way in which files reach a host. PURELIB is where its Python finds packages.
@@ -113,7 +117,7 @@ install-files: # all but building the shim, which packages do apart
 	sed -i 's,/usr/\(s*bin\)/,$(PREFIX)/\1/,' $(UNITS)/vdsm-hookd.service
 	install -D -m 644 -t $(UNITS)-preset systemd/85-vdsm-hookd.preset
 	install -D -m 644 systemd/vdsm-hookd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/vdsm-hookd.conf
-	install -D -m 644 -t $(SHARE)/doc/vdsm-hookd README.md CHANGELOG.md docs/*.md
+	install -D -m 644 -t $(SHARE)/doc/vdsm-hookd README.md CHANGELOG.md docs/*.md docs/grafana.json
 	install -D -m 644 -t $(SHARE)/doc/vdsm-hookd/examples conf/examples/*
 	install -D -m 644 -t $(SHARE)/bash-completion/completions conf/completions/hookctl
 	install -D -m 644 -t $(SHARE)/licenses/vdsm-hookd LICENSE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +17,11 @@ VERBS = {
     "networks": "the libvirt networks that the daemon knows",
     "hooks": "which hooks serve which events on which properties, and what vdsm runs on this host",
     "policy": "the rules in force, in their order, and where each comes from",
+    "history": "the last decisions; --follow shows those that come",
     "explain": "what would happen to a document; changes nothing, exit 1 when it is refused",
+    "replay": "decide a request of the history again, as of today; exit 1 when that differs",
+    "audit": "are running vNICs where they were declared to be; exit 1 when one is not",
+    "metrics": "OpenMetrics, for Prometheus",
     "check": "is the configuration good; with --host, the host; with FILE, the rewritten document for libvirt",
     "engine-config": "the engine-config commands that offer the hooks' properties; keeps what is there",
     "reload": "read the configuration again: all of it, or none",
@@ -41,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except client.Refused as error:
         print(f"hookctl: {error.code}: {error}", file=sys.stderr)
         return _STATUS_OF_CODE.get(error.code, cli.FINDING)
+    except BrokenPipeError:  # who reads has enough, as `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return cli.OK
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -12,9 +12,18 @@ from vdsm_hookd import client, render
 from vdsm_hookd.finding import Finding
 
 
-def ask(arguments: argparse.Namespace, verb: str, **details: Any) -> Any:
-    """The daemon's answer. Raises as client.ask."""
-    return client.ask(arguments.socket, verb, details)
+def ask(arguments: argparse.Namespace, verb: str, *, patience: float = 5.0, **details: Any) -> Any:
+    """The daemon's answer; for people every text in it is one harmless line. Raises as client.ask."""
+    result = client.ask(arguments.socket, verb, details, patience)
+    return result if arguments.json else _harmless(result)
+
+
+def _harmless(result: Any) -> Any:
+    if isinstance(result, str):
+        return render.safe(result)
+    if isinstance(result, dict):
+        return {_harmless(key): _harmless(value) for key, value in result.items()}
+    return list(map(_harmless, result)) if isinstance(result, list) else result
 
 
 def show(arguments: argparse.Namespace, result: Any, text: Callable[[], str]) -> None:

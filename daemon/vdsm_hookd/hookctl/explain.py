@@ -40,8 +40,6 @@ def _explanation(made: Mapping[str, Any]) -> str:
 
 
 def _diff(before: bytes, after: bytes) -> str:
-    import difflib
-
-    old, new = (xml.decode("utf-8", "backslashreplace").splitlines() for xml in (before, after))
-    lines = list(difflib.unified_diff(old, new, "before", "after", n=2, lineterm=""))
-    return "\n" + "\n".join(lines) if before != after and lines else ""
+    old, new = (xml.decode("utf-8", "backslashreplace") for xml in (before, after))
+    changes = render.diff(old, new)
+    return f"\n{changes}" if changes else ""

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or raises client.Refused where there is no such network."""
     details = {"name": arguments.name} if arguments.name is not None else {}
-    networks: list[Mapping[str, Any]] = ask(arguments, "networks", **details)
+    networks: list[Mapping[str, Any]] = ask(arguments, "networks", look=True, **details)
     show(
         arguments,
         networks,
@@ -34,14 +34,30 @@ def _network_table(networks: Sequence[Mapping[str, Any]], arguments: argparse.Na
             "active" if network["active"] else "inactive",
             network["forward"],
             network["bridge"] or "-",
+            _present(network),
             network["virtualport"] or "-",
             " ".join(portgroup["name"] for portgroup in network["portgroups"]) or "-",
+            "-" if network["vnics"] is None else str(network["vnics"]),
+            str(network["rewrites"]),
         )
         for network in networks
     ]
-    return render.table(
-        ("NAME", "STATE", "FORWARD", "BRIDGE", "VIRTUALPORT", "PORTGROUPS"), rows, not arguments.no_legend
-    )
+    legend = ("NAME", "STATE", "FORWARD", "BRIDGE", "PRESENT", "VIRTUALPORT", "PORTGROUPS", "VNICS", "REWRITES")
+    return render.table(legend, rows, not arguments.no_legend)
+
+
+def _present(network: Mapping[str, Any]) -> str:
+    """Whether the host has the bridge: libvirt calls a network active though somebody deleted it."""
+    if network["bridge_present"] is None:
+        return "-"
+    return "yes" if network["bridge_present"] else render.paint("no", "bad", render.colour_wanted())
+
+
+def _users(network: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if network["users"] is None:
+        return [("vNICs", "unknown: the running domains could not be read")]
+    users = [("Used by", f"{user['vm_name']} {user['mac']}") for user in network["users"]]
+    return [("vNICs", str(network["vnics"])), *users]
 
 
 def _one_network(network: Mapping[str, Any]) -> str:
@@ -58,7 +74,10 @@ def _one_network(network: Mapping[str, Any]) -> str:
             ("Autostart", said(network["autostart"])),
             ("Forward", network["forward"]),
             ("Bridge", network["bridge"] or "-"),
+            ("Bridge present", _present(network)),
             ("Virtualport", network["virtualport"] or "-"),
             ("Portgroups", ", ".join(groups) or "-"),
+            ("Rewrites", f"{network['rewrites']} since the start of the daemon"),
+            *_users(network),
         ]
     )
