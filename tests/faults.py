@@ -1,7 +1,7 @@
-"""What the project withstands, as one table: each row is a fault or an attack, and the tests that tried it report here.
+"""What the project withstands, as one table: a row is a fault or an attack, and the tests that tried it report here.
 
-A test calls `held` when its fault has been withstood; `python -m tests.faults` prints the table of all that was reported
-since it was cleared, and fails where a row has no report: a test that did not run proves nothing.
+A test calls `held` when its fault has been withstood; `python -m tests.faults` prints the table of all that was
+reported since it was cleared, and fails where a row has no report: a test that did not run proves nothing.
 """
 
 from __future__ import annotations

@@ -54,9 +54,10 @@ class _Plan:
 class Policy:
     """All that the configuration says about requests: never changed, only replaced as a whole."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        """`rules` in the order in which they apply."""
+    def __init__(self, rules: Iterable[Rule], disabled: Iterable[Hook] = ()) -> None:
+        """`rules` in the order in which they apply; `disabled` are hooks that the shim may know but no rule has."""
         self.rules = tuple(rules)
+        self._disabled = tuple(disabled)
         self.names: dict[str, dict[str, None]] = {}
         """The properties that each hook reads, over all its rules, in order."""
         self._plans: dict[tuple[str, str], _Plan] = {}
@@ -107,11 +108,16 @@ class Policy:
     def wake_table(self) -> str:
         """Which variables wake which hook, for the shim, which can't ask a daemon that may be dead (see shim/wake.c).
 
-        A line a hook and event, then one for any other event; the name `*` for rules that every request wakes.
+        A line a hook and event, then one for any other event; the name `*` for rules that every request wakes. A
+        disabled hook has a line too: a link to it is refused where a property asks for it, and wakes for nothing else,
+        whatever the shim has compiled in.
         """
         lines = []
         for (hook, event), plan in self._plans.items():
             every = ["*"] if plan.always else []
             lines.append(" ".join([hook, event, *every, *plan.names]))
         lines += [" ".join([hook, "*", *names]) for hook, names in self.names.items()]
+        lines += [
+            " ".join([hook.name, "*", *hook.properties]) for hook in self._disabled if hook.name not in self.names
+        ]
         return "".join(f"{line}\n" for line in ("# what wakes which hook, by vdsm-hookd", *lines))

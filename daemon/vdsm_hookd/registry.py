@@ -78,4 +78,4 @@ def compile_policy(loaded: Config, known: Mapping[str, Hook], enabled: Entry) ->
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return Policy(rules)
+    return Policy(rules, (hook for name, hook in known.items() if name not in loaded.enabled))

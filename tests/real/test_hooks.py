@@ -125,6 +125,17 @@ def test_a_link_of_a_hook_that_nobody_knows_any_more_stops_no_vm(
     assert (run.failed, run.xml) == (False, xml)
 
 
+def test_a_link_of_a_disabled_hook_stops_no_vm_though_the_daemon_is_dead(
+    make_hookd: MakeHookd, test_node: str, hooks_dir: Path
+) -> None:
+    """nestedvt looks at every VM where it is enabled; the shim, which can't ask whether it is, has to know."""
+    hookd = make_hookd(test_node)
+    link_hook(hooks_dir, "nestedvt", ["before_vm_start"])
+    hookd.kill()
+    run = run_hooks(hooks_dir, "before_vm_start", sample("domain.xml"))
+    assert (run.returncodes, run.xml) == ({"50_nestedvt": 0}, sample("domain.xml"))
+
+
 @pytest.mark.parametrize("value", [b"\xff\xfe", b"a\nb: c", b"\x1b[31mred", b"x" * 100_000, "g\u2028".encode()])
 def test_a_hostile_value_is_one_escaped_line_everywhere(
     make_hookd: MakeHookd, test_node: str, extnet: Path, value: bytes
