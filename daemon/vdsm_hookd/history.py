@@ -91,26 +91,21 @@ class History:
 
 def _fit(request: Request, made: Decision, largest: int) -> tuple[Request, Decision, bool]:
     """The parts of a record: bounded, without secrets, and the same objects where that changes nothing."""
-    before: bytes | None = None
-    after: bytes | None = None
-    environment: Mapping[str, bytes] = {}
-    if len(request.document) + len(made.document) + _weight(request.environment) <= largest:
-        before = redact.blank_document(request.document)
-        after = redact.blank_document(made.document) if made.document else b""
-        environment = redact.blank_environment(request.environment)
-    kept = before is not None and after is not None
-    changes: dict[str, object] = {}
-    if made.document is not after:
-        changes["document"] = (after or b"") if kept else b""
-    if made.error is not None:  # it holds the hook's whole stack, documents and all
-        changes["error"] = None
-    for name in _IDENTIFIERS:
-        if len(getattr(made, name)) > MAX_TEXT:
-            changes[name] = getattr(made, name)[:MAX_TEXT]
-    if changes:
-        made = made._replace(**changes)  # type: ignore[arg-type]
-    document = (before or b"") if kept else b""
-    return Request(made.event, made.hook, environment, document), made, kept
+    environment, before, after = request.environment, request.document, made.document
+    kept = len(before) + len(after) + _weight(environment) <= largest
+    if kept and redact.might_hold_one(before, after, *environment.values(), " ".join(environment).encode()):
+        blanked = redact.blank_document(before), redact.blank_document(after)
+        kept = None not in blanked
+        before, after = blanked[0] or b"", blanked[1] or b""
+        environment = redact.blank_environment(environment)
+    if not kept:
+        environment, before, after = {}, b"", b""
+    if made.error is not None or after is not made.document:  # an error holds the hook's whole stack, documents and all
+        made = made._replace(document=after, error=None)
+    named = (made.event, made.hook, made.vm_id, made.vm_name, made.vm_uuid, made.mac, made.network)
+    if max(map(len, named)) > MAX_TEXT:
+        made = made._replace(**{name: getattr(made, name)[:MAX_TEXT] for name in _IDENTIFIERS})
+    return Request(made.event, made.hook, environment, before), made, kept
 
 
 def _size_of(record: Record) -> int:

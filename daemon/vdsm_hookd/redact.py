@@ -40,7 +40,7 @@ def blank_document(xml: bytes) -> bytes | None:
     Blanked are attributes and elements that are named after a secret (`passwd` of <graphics>, a <cookie>), and what
     looks like one in any other text, as in QEMU's arguments.
     """
-    if not _has_a_word(xml):
+    if not might_hold_one(xml):
         return xml
     try:
         root = document.parse(xml)
@@ -90,11 +90,12 @@ def blank_text(text: str) -> str:
 def _blank_property(name: str, value: bytes) -> bytes:
     if _NAMED.search(name):
         return BLANK.encode()
-    if not _has_a_word(value):
+    if not might_hold_one(value):
         return value
     return blank_text(value.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
-def _has_a_word(data: bytes) -> bool:
-    lowered = data.lower()
+def might_hold_one(*parts: bytes) -> bool:
+    """Whether any of these has a word that points to a secret: if none has, there is nothing to blank in them."""
+    lowered = b"\n".join(parts).lower()
     return any(map(lowered.__contains__, _WORDS))
