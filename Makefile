@@ -11,7 +11,7 @@ SCRIPTS = .ci/packages .ci/promtool .ci/run tests/real/run tests/interpreters co
 # glibc's and musl's NULL is a pointer, as sentinels need it to be.
 CPPCHECK_SUPPRESS = --suppress=varFuncNullUB
 
-.PHONY: help demo screens check lint test test-real test-boot test-asan test-interpreters bench bench-smoke shim install install-files install-extra rpm clean
+.PHONY: help demo screens check lint test test-real test-boot test-asan test-interpreters bench breakdown bench-smoke shim install install-files install-extra rpm clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -59,8 +59,12 @@ test-boot: shim $(VENV)/.test # on booted hosts, with the packages installed
 bench: shim $(VENV)/.test ## measure, and compare with the bars
 	$(BIN)/python -m tests.bench
 
-bench-smoke: shim $(VENV)/.test # whether the benchmark runs; it judges nothing
+breakdown: shim $(VENV)/.test ## draw where the time of one request goes
+	$(BIN)/python -m tests.bench.breakdown
+
+bench-smoke: shim $(VENV)/.test # whether both run; it judges nothing
 	$(BIN)/python -m tests.bench --smoke --output $(VENV)
+	$(BIN)/python -m tests.bench.breakdown --rounds 5 --output $(VENV)/breakdown.svg
 
 # Bootstrapping. The distribution's lxml, libvirt, systemd and msgpack are what a host runs with, so the venv sees them.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,8 +46,11 @@ class Sandbox:
 
     @property
     def command(self) -> list[str]:
+        return [str(BIN / "vdsm-hookd"), *self.arguments]
+
+    @property
+    def arguments(self) -> list[str]:
         return [
-            str(BIN / "vdsm-hookd"),
             f"--config={self.configuration}",
             f"--libvirt-uri={self.uri}",
             f"--hook-socket={self.hook_socket}",
@@ -65,10 +68,16 @@ def sample_networks() -> str:
 
 
 @contextmanager
-def running(folder: Path, quiet: bool = False, networks: str | None = None, more_rules: str = "") -> Iterator[Sandbox]:
+def running(
+    folder: Path,
+    quiet: bool = False,
+    networks: str | None = None,
+    more_rules: str = "",
+    command: Sequence[str] = (str(BIN / "vdsm-hookd"),),
+) -> Iterator[Sandbox]:
     """A daemon that knows these networks (default: the samples), all of them active, for as long as the block lasts."""
     sandbox = prepare(folder, networks, more_rules)
-    with subprocess.Popen(sandbox.command, stderr=subprocess.DEVNULL if quiet else None) as process:
+    with subprocess.Popen([*command, *sandbox.arguments], stderr=subprocess.DEVNULL if quiet else None) as process:
         try:
             _wait_ready(sandbox, process)
             yield replace(sandbox, pid=process.pid)

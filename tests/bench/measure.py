@@ -28,7 +28,7 @@ from tests.bench.programs import (
     percentile_99,
     resident,
 )
-from tests.daemon import SAMPLES, SHIM, Sandbox
+from tests.daemon import BIN, SAMPLES, SHIM, Sandbox
 from tests.vdsm import VM_ID
 from vdsm_hookd import wire
 
@@ -95,6 +95,7 @@ class Bench:
             self.memory,
             self.shim,
             self.cold,
+            self.operator,
         ):
             yield from measure()
 
@@ -309,6 +310,13 @@ class Bench:
             "first request, daemon started by socket ÷ its imports", cold / bare, 2, f"{cold:.0f} ms ÷ {bare:.0f} ms"
         )
 
+    def operator(self) -> Iterator[Figure]:
+        """What an operator waits for."""
+        with self._daemon() as sandbox:
+            asked = [str(BIN / "hookctl"), f"--socket={sandbox.control_socket}", "status"]
+            took = statistics.median(_seconds(asked) for _ in range(2 * self.scale.cold_starts)) * 1000
+        yield Figure("hookctl status, start-up included", took, 150, "an absolute time", unit=" ms")
+
     def _first_request(self) -> float:
         sandbox = daemon.prepare(self.folder)
         shutil.copy(SAMPLES / "interface.xml", self.programs.document)
@@ -324,7 +332,7 @@ def _extend(runs: list[list[Run]], more: list[list[Run]]) -> None:
 
 def _seconds(command: list[str], environment: Mapping[str, str] | None = None) -> float:
     start = time.perf_counter()
-    subprocess.run(command, env=environment, check=True, stderr=subprocess.PIPE)
+    subprocess.run(command, env=environment, check=True, capture_output=True)
     return time.perf_counter() - start
 
 
