@@ -1,7 +1,8 @@
 """Secrets out of what is kept: a record in the history is never more than an operator may read.
 
 It happens before a record is made, not when one is shown, so that no password stays in the daemon's memory for as long
-as the history lasts. Nearly all documents have no word of it and cost a few searches; the others are parsed once more.
+as the history lasts. Nearly all documents have no word of one but `passwd="*****"`, as the Engine sends it, and cost a
+few searches; the others are parsed once more.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ _IN_TEXT = (
     # https://user:…@host
     re.compile(r"(://[^/\s:@\"']{0,256}:)[^@/\s\"']{1,256}(?=@)"),
 )
+
+_WORD = re.compile(r"(?i)passw|passphrase|secret|token|credential|cookie|://")
+_HARMLESS = re.compile(rb"passwd=([\"'])\*{5}\1|passwdvalidto=|://(?![^/\s:@\"']{0,256}:[^@/\s\"']{1,256}@)")
+"""What may follow where one of the words stands, in lower case, and is no secret."""
 
 _SECRET_DATA = re.compile(r"(\bdata=)[^,\"'\s]+")
 """Of QEMU's -object secret,id=…,data=…"""
@@ -80,6 +85,8 @@ def blank_environment(environment: Mapping[str, bytes]) -> Mapping[str, bytes]:
 
 def blank_text(text: str) -> str:
     """A text with what looks like a secret in it blanked."""
+    if not _WORD.search(text):
+        return text
     if "secret," in text:
         text = _SECRET_DATA.sub(rf"\g<1>{BLANK}", text)
     for pattern in _IN_TEXT:
@@ -98,4 +105,10 @@ def _blank_property(name: str, value: bytes) -> bytes:
 def might_hold_one(*parts: bytes) -> bool:
     """Whether any of these has a word that points to a secret: if none has, there is nothing to blank in them."""
     lowered = b"\n".join(parts).lower()
-    return any(map(lowered.__contains__, _WORDS))
+    for word in _WORDS:
+        at = lowered.find(word)
+        while at >= 0:
+            if not _HARMLESS.match(lowered, at):
+                return True
+            at = lowered.find(word, at + 1)
+    return False
