@@ -70,6 +70,7 @@ def _serve(service: Service, loop: Server) -> int:
     )
     systemd.notify_ready(service.summary())
     loop.run()
+    service.settle()
     for path in own_sockets.values():
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)

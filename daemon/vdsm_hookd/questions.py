@@ -57,6 +57,7 @@ class Questions:
         )
 
     def _on_question(self, payload: wire.Payload, peer: Peer, reply: Reply) -> None:
+        self._service.settle()
         try:
             question = wire.read_question(payload)
             if question.verb == "reload" and peer.uid not in self._reloaders:

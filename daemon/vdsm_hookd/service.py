@@ -24,6 +24,12 @@ from vdsm_hookd.policy import Policy
 from vdsm_hookd.server import Accepted, Listener, Peer, Reply, Server
 from vdsm_hookd.watch import Watch
 
+GATHER = 0.02
+"""Seconds after an answer in which the decision is put down."""
+MAX_GATHERED = 64
+LARGE = 64 * 1024
+"""Bytes of a document that is not kept waiting for it."""
+
 
 class Service:
     """The state that requests are answered from: a configuration, its policy, and the watch's network view."""
@@ -38,6 +44,7 @@ class Service:
         self.last_refusal: Record | None = None
         self.reload_failure = ""
         """Why the configuration on disk is not the one in force; empty while it is."""
+        self._unsettled: list[tuple[Request, Decision, float, float]] = []
         self._calls = wire.CallReader()
         self._memory = Memory()
         self._wake_path = ""
@@ -140,17 +147,25 @@ class Service:
 
     def _answer(self, request: Request, reply: Reply, started: float, final: Decision) -> None:
         reply(wire.hook_reply(final))
-        self._record(request, final, time.monotonic() - started)
+        # Put down a little later: the next hook of the same VM follows at once, and would wait for it.
+        self._unsettled.append((request, final, time.time(), time.monotonic() - started))
+        if len(self._unsettled) == 1:
+            self._server.call_later(GATHER, self.settle)
+        if len(self._unsettled) == MAX_GATHERED or len(request.document) > LARGE:
+            self.settle()
 
-    def _record(self, request: Request, final: Decision, seconds: float) -> None:
-        """One decision for the journal, the metrics, the history, and who follows it. The peer has its answer, but the
-        next one waits."""
-        self.metrics.count(final, seconds, final.network in self.watch.view.by_name)
-        record = self.history.add(request, final, time.time(), seconds)
-        if final.outcome == "refused":
-            self.last_refusal = record
-        journal.decision(final, seconds)
-        self.followers.notify()
+    def settle(self) -> None:
+        """Tell the journal, the metrics, the history and who follows it of the decisions that were made since the last
+        time. Whoever asks about these has it done first."""
+        unsettled, self._unsettled = self._unsettled, []
+        for request, final, at, seconds in unsettled:
+            self.metrics.count(final, seconds, final.network in self.watch.view.by_name)
+            record = self.history.add(request, final, at, seconds)
+            if final.outcome == "refused":
+                self.last_refusal = record
+            journal.decision(final, seconds)
+        if unsettled:
+            self.followers.notify()
 
     def degraded(self) -> Sequence[str]:
         """Why an operator should come; nothing while all is well."""
