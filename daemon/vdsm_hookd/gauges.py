@@ -12,6 +12,7 @@ from vdsm_hookd import __version__
 from vdsm_hookd.metrics import PREFIX, counter, gauge
 from vdsm_hookd.openmetrics import Family, Sample
 from vdsm_hookd.service import Service
+from vdsm_hookd.watch import version_text
 
 
 def families(service: Service) -> Iterator[Family]:
@@ -25,7 +26,7 @@ def families(service: Service) -> Iterator[Family]:
     yield gauge("config_current", "Whether the last reload succeeded.", ({}, current))
     yield gauge("history_records", "Decisions that are remembered.", ({}, len(service.history)))
     yield gauge("history_size_bytes", "Memory that they take.", ({}, service.history.bytes))
-    build = {"version": __version__, "python": platform.python_version(), "libvirt": _libvirt_version()}
+    build = {"version": __version__, "python": platform.python_version(), "libvirt": version_text(libvirt.getVersion())}
     yield Family(f"{PREFIX}_build", "info", "What runs here.", [Sample("_info", build, 1)])
 
 
@@ -53,8 +54,3 @@ def _audits(service: Service) -> Iterator[Family]:
         age = max(0.0, time.time() - audits.walker.last.at)
         yield gauge("audit_age_seconds", "Time since the last audit that succeeded.", ({}, age))
         yield gauge("drifted_vnics", "Running vNICs that are not where they were declared.", ({}, len(audits.drifts)))
-
-
-def _libvirt_version() -> str:
-    number = libvirt.getVersion()
-    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

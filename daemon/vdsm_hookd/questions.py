@@ -86,6 +86,7 @@ class Questions:
             "degraded": "; ".join(service.degraded()),
             "libvirt": {
                 "uri": watch.uri,
+                "version": watch.version,
                 "connected": not view.outage,
                 "since": watch.link_since,
                 "reconnects": max(0, watch.connects - 1),

@@ -48,6 +48,8 @@ class Watch:
         self.connects = 0
         """How often the connection came up."""
         self.uri = uri
+        self.version = ""
+        """Of the libvirt that was reached last; empty before the first time."""
         self._known: dict[str, Network] = {}
         self._fingerprints: dict[str, int] = {}
         self._hints: queue.SimpleQueue[Callable[[libvirt.virConnect], None]] = queue.SimpleQueue()
@@ -156,6 +158,7 @@ class Watch:
 
     def _follow(self, connection: libvirt.virConnect) -> None:
         """Follow one connection until it is lost, which ends in an exception."""
+        self.version = version_text(connection.getLibVersion())
         self._set_link_up()
         while True:
             started = time.monotonic()
@@ -261,6 +264,11 @@ def if_supported(call: Callable[[], Any]) -> None:
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
             raise
+
+
+def version_text(number: int) -> str:
+    """libvirt's way to write a version as one number, in people's."""
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
 
 
 def error_text(error: libvirt.libvirtError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -174,6 +175,7 @@ def test_the_operators_view(make_hookd: MakeHookd, test_node: str, extnet: Path)
     status = hookctl_json("status")
     assert status["pid"] == int(Path(f"/proc/{hookd.pid}/stat").read_text().split()[0])
     assert status["libvirt"]["uri"] == test_node
+    assert re.fullmatch(r"\d+\.\d+\.\d+", status["libvirt"]["version"])
     assert status["networks"] == {"active": 3, "inactive": 0}
     assert status["requests"] == {"unchanged": 0, "rewritten": 1, "refused": 1}
     assert "nowhere" in status["last_refusal"]["message"]

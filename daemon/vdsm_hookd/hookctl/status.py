@@ -31,12 +31,16 @@ def _status_text(status: Mapping[str, Any]) -> str:
         else render.paint("good", "good", colour)
     )
     link = "connected" if libvirt["connected"] else render.paint("out of reach", "bad", colour)
+    version = libvirt["version"] and f"{libvirt['version']} at "  # none before it was reached
     served = f"{sum(requests.values())} served: " + ", ".join(f"{n} {outcome}" for outcome, n in requests.items())
     pairs = [
         ("vdsm-hookd", f"{status['version']}, pid {status['pid']}, up since {render.moment(status['started_at'])}"),
         ("State", state),
         ("Sockets", ", ".join(status["sockets"].values())),
-        ("libvirt", f"{libvirt['uri']}, {link} since {render.moment(libvirt['since'])}"),
+        (
+            "libvirt",
+            f"{libvirt['version'] or 'unknown'} at {libvirt['uri']}, {link} since {render.moment(libvirt['since'])}",
+        ),
         ("Networks", f"{networks['active']} active, {networks['inactive']} inactive"),
         ("Networks read", render.moment(libvirt["synced_at"])),
         ("Hooks", " ".join(status["hooks"])),
