@@ -37,10 +37,7 @@ def _status_text(status: Mapping[str, Any]) -> str:
         ("vdsm-hookd", f"{status['version']}, pid {status['pid']}, up since {render.moment(status['started_at'])}"),
         ("State", state),
         ("Sockets", ", ".join(status["sockets"].values())),
-        (
-            "libvirt",
-            f"{libvirt['version'] or 'unknown'} at {libvirt['uri']}, {link} since {render.moment(libvirt['since'])}",
-        ),
+        ("libvirt", f"{version}{libvirt['uri']}, {link} since {render.moment(libvirt['since'])}"),
         ("Networks", f"{networks['active']} active, {networks['inactive']} inactive"),
         ("Networks read", render.moment(libvirt["synced_at"])),
         ("Hooks", " ".join(status["hooks"])),
