@@ -105,6 +105,10 @@ class Libvirtd:
         self._disconnect()
         self._daemon.kill()
 
+    def knows(self, network: str) -> bool:
+        """Whether it has a network of that name."""
+        return network in {each.name() for each in self.conn.listAllNetworks()}
+
     def sigstop(self) -> None:
         self._daemon.sigstop()
 
@@ -142,7 +146,7 @@ class Network:
 
     def __exit__(self, *_error: object) -> None:
         # The test may have destroyed or undefined it by now.
-        if self.name in {network.name() for network in self._libvirtd.conn.listAllNetworks()}:
+        if self._libvirtd.knows(self.name):
             if self.active:
                 self.destroy()
             if self.name in self._libvirtd.conn.listDefinedNetworks():

@@ -50,6 +50,15 @@ def test_a_vnic_on_a_network_is_plugged_into_its_bridge(
     assert bridge.ports() == [guest.tap(MAC)]
 
 
+def test_a_vm_on_a_network_whose_bridge_is_gone_is_refused_by_libvirt_itself(
+    glitter: Network, bridge: Bridge, make_guest: MakeGuest
+) -> None:
+    bridge.delete()
+    assert glitter.active
+    with pytest.raises(libvirt.libvirtError, match=bridge.name):
+        make_guest(domain_with(vnic("glitter")))
+
+
 def test_a_vnic_on_an_ovs_network_is_plugged_into_its_bridge(
     ovs_network: Network, ovs_bridge: OvsBridge, make_guest: MakeGuest
 ) -> None:
