@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from vdsm_hookd.audit import Vnic
 from vdsm_hookd.auditor import Walk
 from vdsm_hookd.decision import Decision
 from vdsm_hookd.history import Record
+from vdsm_hookd.host import Host
 from vdsm_hookd.networks import Network
 
 MAX_PROPERTY = 255
@@ -60,7 +60,7 @@ def network(known: Network, users: Sequence[Vnic] | None, rewrites: int) -> Map:
         "autostart": known.autostart,
         "forward": known.forward,
         "bridge": known.bridge,
-        "bridge_present": os.path.isdir(f"/sys/class/net/{known.bridge}") if known.bridge else None,
+        "bridge_present": Host().has_interface(known.bridge) if known.bridge else None,
         "virtualport": known.virtualport,
         "portgroups": [{"name": each.name, "default": each.default} for each in known.portgroups],
         "vnics": None if users is None else len(users),

@@ -32,6 +32,10 @@ class Host:
             return "openvswitch"
         return ""
 
+    def has_interface(self, name: str) -> bool:
+        """Whether there is a network interface of that name, a bridge for instance."""
+        return bool(_INTERFACE.fullmatch(name)) and (self.sysfs / "class/net" / name).exists()
+
     def nested_kvm_module(self) -> str:
         """`kvm_intel` or `kvm_amd` where that module is loaded and lets guests be hosts, else nothing."""
         for module in ("kvm_intel", "kvm_amd"):

@@ -16,6 +16,8 @@ from vdsm_hookd import client, network_list, schema, wake_table
 from vdsm_hookd.config import Config
 from vdsm_hookd.decision import Request, decide
 from vdsm_hookd.finding import Finding
+from vdsm_hookd.host import Host
+from vdsm_hookd.networks import NetworkView
 from vdsm_hookd.policy import Policy
 
 SERVICE_USER = "vdsm-hookd"
@@ -102,12 +104,14 @@ def daemon(control_socket: str) -> Iterator[Finding]:
 
 
 def libvirt(config: Config, policy: Policy) -> Iterator[Finding]:
-    """Whether its networks can be read, and those that [map] names are good for a vNIC."""
+    """Whether its networks can be read and have their bridges, and those that [map] names are good for a vNIC."""
     view = network_list.read(config.libvirt.uri)
     if view.outage:
         remedy = "see to libvirt (systemctl status libvirtd virtnetworkd), or correct [libvirt] uri"
         yield Finding("libvirt-unavailable", "libvirt", f"is out of reach: {view.outage}", remedy)
         return
+    if not config.libvirt.uri.startswith("test:"):  # that driver's networks are on no host
+        yield from _bridges(view)
     for entry in config.entries:
         if entry.section == "map" and "extnet" in config.enabled:
             vnic = etree.Element("interface", type="bridge")
@@ -116,6 +120,15 @@ def libvirt(config: Config, policy: Policy) -> Iterator[Finding]:
             if made.outcome == "refused":
                 what = f"({entry.key} = {entry.value}) would stop every vNIC of that network: {made.what}"
                 yield Finding(made.code, str(entry.origin), what, made.remedy)
+
+
+def _bridges(view: NetworkView) -> Iterator[Finding]:
+    """libvirt calls a network active though its bridge was deleted, and then starts no VM on it."""
+    for network in view.by_name.values():
+        if network.active and network.bridge and not Host().has_interface(network.bridge):
+            remedy = f"make it again; libvirt's own come back with virsh net-destroy and net-start {network.name}"
+            what = f"is active, but this host has no bridge {network.bridge}, so libvirt starts no VM on it"
+            yield Finding("bridge-missing", f"network {network.name}", what, remedy)
 
 
 def schemas(folder: Path = schema.SCHEMAS) -> Iterator[Finding]:

@@ -27,6 +27,8 @@ def test_bridges(host: Host) -> None:
         write(host.run / "openvswitch" / f"{name}.mgmt", "")
     kinds = {name: host.bridge_kind(name) for name in ("br0", "ovsbr0", "eth0", "gone", "never")}
     assert kinds == {"br0": "bridge", "ovsbr0": "openvswitch", "eth0": "", "gone": "", "never": ""}
+    there = {name for name in (*kinds, "..", ".", "", "eth0/../br0") if host.has_interface(name)}
+    assert there == {"br0", "ovsbr0", "eth0"}
 
 
 @pytest.mark.parametrize(
