@@ -39,6 +39,9 @@ FAULTS = {
 
 REPORTS = Path(os.environ.get("FAULT_REPORTS", Path(__file__).parents[1] / ".cache" / "faults"))
 
+FULL = os.environ.get("FAULTS") == "full"
+"""Whether long tests run at their full length (`make soak`) or shortened (`make check`)."""
+
 
 def held(fault: str, tries: int, result: str) -> None:
     """Report that a fault of the table was withstood: how often it was tried, and what was seen."""

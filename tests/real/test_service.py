@@ -11,38 +11,18 @@ import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import msgpack
 import pytest
 
 from tests.real.guest import sample
 from tests.real.hookd import CONTROL_SOCKET, HOOK_SOCKET, RUN, VDSM_HOOKD, Hookd, hookctl
 from tests.real.makers import MakeHookd
+from tests.real.peer import answer, connected, framed
 from tests.real.wait import wait_for
 from tests.vdsm import run_hooks
 
 CREATE = "before_device_create"
 DENY = "[extnet]\ndeny = glitter\n"
-
-
-def connected(path: Path = HOOK_SOCKET) -> socket.socket:
-    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    client.settimeout(10)
-    client.connect(str(path))
-    return client
-
-
-def framed(message: Any) -> bytes:
-    payload: bytes = msgpack.packb(message, use_bin_type=True)
-    return struct.pack(">I", len(payload)) + payload
-
-
-def answer(client: socket.socket) -> Any:
-    received = b""
-    while chunk := client.recv(65536):
-        received += chunk
-    return msgpack.unpackb(received[4:], raw=False) if received else None
 
 
 def code(extnet: Path) -> str:
@@ -187,46 +167,6 @@ def test_a_second_daemon_leaves_the_first_one_its_sockets(make_hookd: MakeHookd,
     assert hookctl().returncode == 0
 
 
-@pytest.mark.own_process
-def test_sigterm_under_load_answers_what_was_accepted(make_hookd: MakeHookd, test_node: str) -> None:
-    hookd = make_hookd(test_node)
-    request = framed([1, CREATE, "extnet", {"extnet": b"glitter"}, sample("interface.xml").encode()])
-    before = len(os.listdir(f"/proc/{hookd.pid}/fd"))
-    clients = [connected() for _ in range(20)]
-    for client in clients:
-        client.sendall(request[:50])
-    wait_for(lambda: len(os.listdir(f"/proc/{hookd.pid}/fd")) >= before + 20, "all connections accepted")
-    started = time.monotonic()
-    os.kill(hookd.pid, signal.SIGTERM)
-    wait_for(lambda: "STOPPING=1" in hookd.told(), "the stop")
-    for client in clients:
-        client.sendall(request[50:])
-    assert [answer(client)[1] for client in clients] == ["rewritten"] * 20
-    assert hookd._child.wait(5) == 0
-    assert time.monotonic() - started < 2
-    for client in clients:
-        client.close()
-
-
-def test_idle_half_and_slow_clients_are_dropped_and_others_do_not_wait(
-    make_hookd: MakeHookd, test_node: str, extnet: Path
-) -> None:
-    make_hookd(test_node)
-    request = framed([1, CREATE, "extnet", {"extnet": b"glitter"}, sample("interface.xml").encode()])
-    with ExitStack() as stack:
-        clients = [stack.enter_context(connected()) for _ in range(150)]
-        started = time.monotonic()
-        for client in clients[:50]:
-            client.sendall(request[:20])
-        for client in clients[50:100]:
-            client.sendall(request[:3])
-            client.shutdown(socket.SHUT_WR)
-        assert code(extnet) == ""
-        for client in (*clients[:50], *clients[100:]):
-            assert client.recv(1) == b""
-        assert 1.5 < time.monotonic() - started < 4
-
-
 @pytest.mark.parametrize(
     ("sent", "refusal"),
     [
@@ -255,25 +195,6 @@ def test_a_control_question_that_can_not_be_used_is_told_why(make_hookd: MakeHoo
         reply = answer(client)
     assert reply[:2] == [1, False]
     assert reply[2]["code"] == "bad-request"
-
-
-def test_descriptors_running_out_neither_spin_nor_stay(make_hookd: MakeHookd, test_node: str, extnet: Path) -> None:
-    hookd = make_hookd(test_node)
-    owner = os.stat(f"/proc/{hookd.pid}")
-    limit = ["prlimit", f"--pid={hookd.pid}", "--nofile=32:32"]
-    subprocess.run(limit, user=owner.st_uid, group=owner.st_gid, check=True)
-    with ExitStack() as stack:
-        clients = [stack.enter_context(connected()) for _ in range(60)]
-        wait_for(lambda: "can't accept" in hookd.logged(), "the shortage in the log")
-        before = _cpu(hookd.pid)
-        assert clients[0].recv(1) == b""  # dropped at its 2 s
-        assert _cpu(hookd.pid) - before < 0.5
-    assert code(extnet) == ""
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_nothing_leaks_over_many_requests(make_hookd: MakeHookd, test_node: str) -> None:
