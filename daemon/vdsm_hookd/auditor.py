@@ -43,6 +43,8 @@ class Auditor:
         self.uri = uri
         """May be changed at any time."""
         self.last: Walk | None = None
+        self.last_on_clock = 0.0
+        """When that was, in seconds of monotonic time."""
         self.walks: Counter[str] = Counter()
         """How many ended `ok` and `failed`."""
         self._asks: queue.Queue[Callable[[Walk], None]] = queue.Queue(MAX_ASKS)
@@ -68,7 +70,7 @@ class Auditor:
             walk = self._walk()
             self.walks["failed" if walk.failure else "ok"] += 1
             if not walk.failure:
-                self.last = walk
+                self.last, self.last_on_clock = walk, time.monotonic()
             for done in asks:
                 done(walk)
 

@@ -40,8 +40,8 @@ def _networks(service: Service) -> Iterator[Family]:
     yield gauge("libvirt_up", "Whether libvirt can be asked.", ({}, not view.outage))
     reconnects = max(0, watch.connects - 1)
     yield counter("libvirt_reconnects", "Connections to libvirt that came up after the first one.", reconnects)
-    if view.synced_at is not None:
-        age = max(0.0, time.time() - view.synced_at)
+    if watch.synced_on_clock is not None:
+        age = time.monotonic() - watch.synced_on_clock
         yield gauge("libvirt_resync_age_seconds", "Time since all networks were last read.", ({}, age))
 
 
@@ -51,6 +51,6 @@ def _audits(service: Service) -> Iterator[Family]:
     yield Family(f"{PREFIX}_audits", "counter", "Looks at all running domains, by how they ended.", walks)
     yield counter("drifts", "Drifts of running vNICs that were new when they were found.", audits.found)
     if audits.walker.last is not None:
-        age = max(0.0, time.time() - audits.walker.last.at)
+        age = time.monotonic() - audits.walker.last_on_clock
         yield gauge("audit_age_seconds", "Time since the last audit that succeeded.", ({}, age))
         yield gauge("drifted_vnics", "Running vNICs that are not where they were declared.", ({}, len(audits.drifts)))

@@ -45,6 +45,8 @@ class Watch:
         self.view = NetworkView()
         self.link_since: float | None = None
         """When the connection came up or was lost (seconds since the epoch)."""
+        self.synced_on_clock: float | None = None
+        """When all networks were last read, in seconds of monotonic time: for their age, come what may to the clock."""
         self.connects = 0
         """How often the connection came up."""
         self.uri = uri
@@ -229,6 +231,7 @@ class Watch:
     def _publish(self, complete: bool = False) -> None:
         by_name = MappingProxyType(dict(self._known))
         if complete:
+            self.synced_on_clock = time.monotonic()
             self.view = NetworkView(by_name, outage="", synced_at=time.time())
         else:
             self.view = NetworkView(by_name, self.view.outage, self.view.synced_at)
