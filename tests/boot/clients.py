@@ -6,11 +6,13 @@ import json
 
 from tests.boot.machine import ROOT, Machine
 
+CLIENTS = 8
+
 
 class Clients:
     """Eight clients that run extnet all the time, inside the block; afterwards what they saw."""
 
-    def __init__(self, machine: Machine, count: int = 8) -> None:
+    def __init__(self, machine: Machine, count: int = CLIENTS) -> None:
         self._machine = machine
         self._count = count
 

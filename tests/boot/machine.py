@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,16 @@ class Machine:
     def pid(self) -> int:
         """The daemon's, in there; 0 while it does not run."""
         return int(self.property("vdsm-hookd.service", "MainPID"))
+
+    def processes(self) -> Sequence[int]:
+        """All that run in there, as this machine numbers them; its PID 1 first."""
+        own = os.readlink(f"/proc/{self._leader}/ns/pid")
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                if os.readlink(folder / "ns/pid") == own:
+                    found.append(int(folder.name))
+        return sorted(found)
 
     def kill(self, number: signal.Signals) -> None:
         """Send the daemon a signal."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
 
 from tests.boot.clients import Clients
 from tests.boot.machine import Machine
+from tests.faults import held
 from tests.real.wait import wait_for
 
 SERVICE = "vdsm-hookd.service"
@@ -32,16 +34,34 @@ def test_200_kills_fail_no_hook(machine: Machine, capsys: pytest.CaptureFixture[
     _report(capsys, "200 kills", clients)
     assert clients.failures == []
     assert clients.worst < 3
+    held("daemon-killed", 200, f"{clients.calls} hooks, 0 failed, worst {clients.worst:.2f} s")
 
 
 @pytest.mark.timeout(600)
-def test_100_restarts_fail_no_hook(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_100_restarts_fail_no_hook_and_each_stop_is_clean(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    began = machine.run("date", "+@%s").strip()
     with Clients(machine) as clients:
         for _ in range(100):
             machine.run("systemctl", "restart", SERVICE)
     _report(capsys, "100 restarts", clients)
     assert clients.failures == []
     assert clients.worst < 3
+    stops = _stops(machine, began)
+    assert len(stops) == 100
+    assert max(stops) < 2
+    held("sigterm", 100, f"{clients.calls} hooks of 8 clients, 0 failed, clean exit after {max(stops):.2f} s at most")
+
+
+def _stops(machine: Machine, since: str) -> list[float]:
+    """Seconds from each stop to the end with status 0, as systemd logged them."""
+    begun, stops = 0, []
+    lines = machine.run("journalctl", f"--since={since}", f"--unit={SERVICE}", "--output=json", "_PID=1")
+    for entry in map(json.loads, lines.splitlines()):
+        if entry["MESSAGE"].startswith("Stopping "):
+            begun = int(entry["_SOURCE_REALTIME_TIMESTAMP"])
+        elif entry["MESSAGE"] == f"{SERVICE}: Deactivated successfully.":
+            stops.append((int(entry["_SOURCE_REALTIME_TIMESTAMP"]) - begun) / 1e6)
+    return stops
 
 
 def _report(capsys: pytest.CaptureFixture[str], what: str, clients: Clients) -> None:

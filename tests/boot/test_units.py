@@ -90,15 +90,6 @@ def test_a_bad_configuration_does_not_keep_the_host_busy(machine: Machine) -> No
     assert time.monotonic() - first > 2
 
 
-def test_a_daemon_that_hangs_is_restarted_in_time_for_the_request_that_met_it(machine: Machine) -> None:
-    pid = machine.pid()
-    machine.kill(signal.SIGSTOP)
-    done = run_hook(machine)
-    assert (done.network, done.stderr) == ("glitter", "")
-    assert machine.pid() not in (0, pid)
-    assert "Watchdog timeout" in machine.journal(f"--unit={SERVICE}")
-
-
 def test_a_burst_of_failures_does_not_end_in_a_failed_unit(machine: Machine) -> None:
     for _ in range(8):
         pid = wait_for(machine.pid, "a process", 5)

@@ -1,0 +1,147 @@
+"""The daemon can't start, hangs, or sleeps with its whole host: what the hooks then do, and systemd."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.boot.clients import CLIENTS, Clients
+from tests.boot.hooks import run_hook
+from tests.boot.machine import Machine
+from tests.faults import FULL, held
+from tests.real.wait import wait_for
+
+SERVICE = "vdsm-hookd.service"
+DROP_IN = f"/etc/systemd/system/{SERVICE}.d/fault.conf"
+DOWN = 20.0  # seconds
+SLEEP = 60.0 if FULL else 12.0
+"""Seconds that the host sleeps: in any case longer than the watchdog's 3 s and libvirt's keepalives, 7.5 s."""
+DEADLINE = 5.0  # the shim's
+LATE = 1.0
+"""Seconds by which a busy machine may be late."""
+
+
+def bad_configuration(machine: Machine) -> Callable[[], object]:
+    """Returns what mends it."""
+    file = "/etc/vdsm-hookd/vdsm-hookd.conf.d/60-site.conf"
+    machine.write(file, "[extnet]\nalow = x\n")
+    return lambda: machine.run("rm", file)
+
+
+def bad_interpreter(machine: Machine) -> Callable[[], object]:
+    """Returns what mends it."""
+    program = "/usr/sbin/vdsm-hookd"
+    first = machine.run("head", "-n1", program).strip()
+    machine.run("sed", "-i", "1s,.*,#!/nonexistent/python3,", program)
+    return lambda: machine.run("sed", "-i", f"1s,.*,{first},", program)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("spoil", [bad_configuration, bad_interpreter])
+def test_a_daemon_that_can_not_start_stops_only_the_vms_that_need_it(
+    machine: Machine, spoil: Callable[[Machine], Callable[[], object]]
+) -> None:
+    mend = spoil(machine)
+    try:
+        machine.kill(signal.SIGKILL)
+        ends = time.monotonic() + DOWN
+        refused = 0
+        while time.monotonic() < ends:
+            without = run_hook(machine, properties={"extnetwork": "glitter"})
+            assert (without.returncodes["50_extnet"], without.stderr, without.unchanged) == (0, "", True)
+            assert without.seconds < LATE
+            met = run_hook(machine)
+            assert (met.returncodes["50_extnet"], met.code, met.unchanged) == (2, "daemon-unreachable", True)
+            assert DEADLINE - 0.5 < met.seconds < DEADLINE + LATE
+            refused += 1
+    finally:
+        mend()
+        mended = time.monotonic()
+    assert run_hook(machine).network == "glitter"
+    seconds = time.monotonic() - mended
+    assert seconds < 2
+    name = spoil.__name__.replace("_", " ")
+    held("daemon-down", refused, f"{name}: refused after 5 s, served {seconds:.1f} s after the repair")
+
+
+def test_a_daemon_that_hangs_is_restarted_in_time_for_the_request_that_met_it(machine: Machine) -> None:
+    slowest = 0.0
+    for _ in range(3):
+        pid = machine.pid()
+        machine.kill(signal.SIGSTOP)
+        done = run_hook(machine)
+        assert (done.network, done.stderr) == ("glitter", "")
+        assert machine.pid() not in (0, pid)
+        slowest = max(slowest, done.seconds)
+    assert machine.journal(f"--unit={SERVICE}").count("Watchdog timeout") >= 3
+    held("daemon-stopped", 3, f"restarted by the watchdog, all served, worst {slowest:.1f} s")
+
+
+def test_a_daemon_that_hangs_without_a_watchdog_costs_the_deadline(machine: Machine) -> None:
+    machine.write(DROP_IN, "[Service]\nWatchdogSec=0\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", SERVICE)
+    machine.kill(signal.SIGSTOP)
+    try:
+        done = run_hook(machine)
+    finally:
+        machine.kill(signal.SIGKILL)
+    assert (done.returncodes["50_extnet"], done.code, done.unchanged) == (2, "daemon-unreachable", True)
+    assert DEADLINE - 0.5 < done.seconds < DEADLINE + LATE
+    held("daemon-stopped", 1, "without a watchdog refused at the deadline")
+
+
+@contextmanager
+def asleep(machine: Machine) -> Iterator[None]:
+    """All of the host stands still inside the block, as in a suspend; but for the monotonic clock, which goes on here.
+
+    The service manager sleeps first and wakes last: it judges by its clock before it reads what it was sent.
+    """
+    pids = machine.processes()
+    parents = {_parent(pid) for pid in pids} - {*pids, os.getpid()}
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        # nsenter stops with its child, and there nobody else continues it.
+        for pid in (*reversed(pids), *parents):
+            os.kill(pid, signal.SIGCONT)
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.timeout(180)
+def test_a_host_that_slept_goes_on_where_it_was(machine: Machine) -> None:
+    """Hooks were on their way. Of those whose deadline passed meanwhile each may be refused, but no later one."""
+    wait_for(lambda: libvirt_link(machine)["connected"], "in sync")
+    before = (machine.pid(), libvirt_link(machine)["reconnects"])
+    with Clients(machine) as clients:
+        with asleep(machine):
+            wakes = time.monotonic() + SLEEP
+            wait_for(lambda: time.monotonic() > wakes, "the end of the sleep", SLEEP + 5)
+        assert run_hook(machine).network == "glitter"
+        settled = time.monotonic() + 10  # three times the watchdog's time, and more than the keepalive's
+        wait_for(lambda: time.monotonic() > settled, "what may come late", 15)
+    assert [each for each in clients.failures if "extnet: daemon-unreachable: " not in each] == []
+    assert len(clients.failures) <= CLIENTS
+    assert (machine.pid(), libvirt_link(machine)["reconnects"]) == before
+    assert "Watchdog timeout" not in machine.journal(f"--unit={SERVICE}", f"_PID={before[0]}")
+    assert "decided from the network view of" not in machine.journal(f"--unit={SERVICE}", f"_PID={before[0]}")
+    text = f"{clients.calls} hooks, {len(clients.failures)} of them refused" if clients.failures else "no hook refused"
+    held("clocks", 1, f"whole host stopped for {SLEEP:.0f} s: no restart, no reconnect, {text}")
+
+
+def libvirt_link(machine: Machine) -> Any:
+    """What the daemon says of its connection."""
+    return json.loads(machine.run("hookctl", "--json"))["libvirt"]
