@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import faults
 from tests.boot.machine import ROOT, Machine
 from tests.boot.makers import MakeMachine
 from tests.boot.packages import Packages
@@ -21,7 +22,8 @@ _ITS_OWN = (
     *("openvswitch-switch.service", "ovs-vswitchd.service", "ovsdb-server.service"),
 )
 _UNITS = ("vdsm-hookd.service", "vdsm-hookd.socket", "vdsm-hookd-control.socket")
-_SUITE = ("guests", "hooks", "policy", "service", "watch")
+_REPORTS = "/tmp/faults"  # the checkout is read-only in there
+_SUITE = ("guests", "hooks", "overload", "policy", "service", "watch")
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_the_end_to_end_suite_passes_under_the_unit(
     quiet.run("sh", "-c", "for name in mnt net pid; do readlink /proc/self/ns/$name; done > /run/vdsm-hookd-tests")
     pytest_inside = "python3 -m pytest -q -p no:cacheprovider -m 'not own_process'"
     suite = " ".join(f"tests/real/test_{name}.py" for name in _SUITE)
-    command = f"cd {ROOT} && HOOKD_UNDER_TEST=unit {pytest_inside} {suite}"
+    command = f"cd {ROOT} && FAULT_REPORTS={_REPORTS} HOOKD_UNDER_TEST=unit {pytest_inside} {suite}"
     done = quiet.call("sh", "-c", command, timeout=550)
     with capsys.disabled():
         print(f"\nunder the unit: {done.stdout.splitlines()[-1] if done.stdout else done.stderr}")
@@ -51,3 +53,4 @@ def test_the_end_to_end_suite_passes_under_the_unit(
     assert passed
     assert int(passed[1]) >= 60
     assert "skipped" not in done.stdout
+    faults.adopt(quiet.run("cat", f"{_REPORTS}/reports"))
