@@ -6,12 +6,12 @@ PREFIX ?= /usr
 DESTDIR ?=
 VENV = .venv
 BIN = $(VENV)/bin
-SCRIPTS = .ci/packages .ci/promtool .ci/run tests/real/run tests/interpreters conf/completions/hookctl
+SCRIPTS = .ci/audit .ci/packages .ci/promtool .ci/run tests/real/run tests/interpreters conf/completions/hookctl
 
 # glibc's and musl's NULL is a pointer, as sentinels need it to be.
 CPPCHECK_SUPPRESS = --suppress=varFuncNullUB
 
-.PHONY: help demo screens check lint test test-real test-boot test-asan test-interpreters bench breakdown bench-smoke shim install install-files install-extra rpm clean
+.PHONY: help demo screens check forget-faults soak lint audit test test-real test-boot test-asan test-interpreters bench breakdown bench-smoke shim install install-files install-extra rpm clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -22,8 +22,20 @@ demo: shim $(VENV)/.run ## show the main job on libvirt's test driver
 screens: shim $(VENV)/.test ## draw the README's pictures anew, from a real run
 	tests/real/run $(BIN)/python docs/demo/screens.py
 
-check: lint test test-asan test-interpreters test-real test-boot bench-smoke demo ## lint and test everything that this machine can run
+check: forget-faults lint audit test test-asan test-interpreters test-real test-boot bench-smoke demo ## lint and test everything that this machine can run
+	@$(BIN)/python -m tests.faults
 	@echo "make check: all passed"
+
+# What is withstood, and how often it was tried: the tests report it, and a row without a report fails the check.
+forget-faults: $(VENV)/.test
+	$(BIN)/python -m tests.faults --clear
+
+SOAKED = tests/boot/test_soak.py tests/boot/test_faults.py::test_a_host_that_slept_goes_on_where_it_was
+
+soak: shim $(VENV)/.test ## the long tests at their full length: about 15 minutes
+	.ci/packages rpm boot
+	FAULTS=full tests/real/run $(BIN)/pytest tests/real/test_restarts.py
+	FAULTS=full $(OWN_NAMESPACES) $(BIN)/pytest $(SOAKED)
 
 shim: $(VENV)/.packages ## build shim/hook-shim
 	@$(MAKE) --no-print-directory -C shim
@@ -35,6 +47,9 @@ lint: shim $(VENV)/.test # cppcheck reads what the build generates
 	cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability $(CPPCHECK_SUPPRESS) shim
 	shellcheck $(SCRIPTS)
 	mandoc -Tlint -Wwarning docs/*.[158]
+
+audit: $(VENV)/.packages # of what the service runs with
+	.ci/audit
 
 test: shim $(VENV)/.test
 	$(BIN)/pytest tests/unit tests/shim
