@@ -20,7 +20,7 @@ from tests.real.hookd import BIN, CONTROL_SOCKET, ROOT, Hookd, hookctl, hookctl_
 from tests.real.host import Bridge
 from tests.real.libvirtd import Libvirtd, Network
 from tests.real.makers import MakeBridge, MakeGuest, MakeHookd
-from tests.real.test_service import answer, connected, framed
+from tests.real.peer import answer, connected, framed
 from tests.real.wait import wait_for
 from tests.vdsm import VM_ID, run_hooks
 
