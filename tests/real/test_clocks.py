@@ -31,7 +31,8 @@ class Clock:
     def __init__(self, folder: Path) -> None:
         self._offset = folder / "offset"
         self.set(0)
-        (library, *_) = Path("/usr").glob("lib*/**/faketime/libfaketimeMT.so.1")
+        places = (*Path("/usr/lib").glob("*/faketime"), Path("/usr/lib64/faketime"))  # Debian's, EL's
+        library = next(file for folder in places if (file := folder / "libfaketimeMT.so.1").exists())
         self.environment = (
             f"LD_PRELOAD={library}",
             f"FAKETIME_TIMESTAMP_FILE={self._offset}",
