@@ -136,7 +136,6 @@ def test_a_host_that_slept_goes_on_where_it_was(machine: Machine) -> None:
     assert [each for each in clients.failures if "extnet: daemon-unreachable: " not in each] == []
     assert len(clients.failures) <= CLIENTS
     assert (machine.pid(), libvirt_link(machine)["reconnects"]) == before
-    assert "Watchdog timeout" not in machine.journal(f"--unit={SERVICE}", f"_PID={before[0]}")
     assert "decided from the network view of" not in machine.journal(f"--unit={SERVICE}", f"_PID={before[0]}")
     text = f"{clients.calls} hooks, {len(clients.failures)} of them refused" if clients.failures else "no hook refused"
     held("clocks", 1, f"whole host stopped for {SLEEP:.0f} s: no restart, no reconnect, {text}")
