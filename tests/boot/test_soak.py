@@ -38,6 +38,7 @@ def networks(machine: Machine) -> Iterator[Machine]:
         for verb in (["net-define", f"/root/{name}.xml"], ["net-start", name], ["net-autostart", name]):
             machine.run("virsh", "--quiet", *verb)
     yield machine
+    machine.run("systemctl", "start", "libvirtd.service")
     for name in (FLAPPING, FICKLE):
         machine.call("virsh", "--quiet", "net-destroy", name)
         machine.run("virsh", "--quiet", "net-undefine", name)
@@ -77,6 +78,7 @@ class Blows:
         self._machine.call("systemctl", "kill", "--kill-whom=main", f"--signal={signal.SIGKILL.name}", SERVICE)
 
     def _restart_libvirtd(self) -> None:
+        self._machine.run("systemctl", "reset-failed", "libvirtd.service")  # its unit limits how often it starts
         self._machine.run("systemctl", "restart", "libvirtd.service")
 
 
