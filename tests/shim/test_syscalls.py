@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""With strace: what a run may not even ask the kernel for, and what if it dies, or is interrupted, at any call."""
+"""What a run may not even ask the kernel for, and what if it dies, or is interrupted, at any call."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import faults
 from tests.shim.host import NEW, OLD, Host, quiet
-from tests.shim.peer import rewrite
+from tests.shim.peer import close_at_once, rewrite
 
 if TYPE_CHECKING:
     from tests.shim.host import Serve
@@ -25,6 +28,9 @@ OWN = {"open", "openat", "fstat", "newfstatat", "lstat", "stat", "socket", "gets
 INTERRUPTIBLE = {"read", "write", "flock", "poll", "connect", "sendto", "recvfrom", "close"}
 WAITING = {"recvfrom", "sched_yield", "poll"}
 """How often it looks for the answer is up to the server: in another run an occurrence may not come."""
+WAITS = 2
+"""So many calls more or less they may be."""
+TRACER = Path(__file__).with_name("tracer.py")
 
 
 def strace(host: Host, *options: str) -> tuple[subprocess.CompletedProcess[bytes], list[str]]:
@@ -45,6 +51,13 @@ def numbered(calls: list[str]) -> list[tuple[str, int]]:
         seen[call] += 1
         result.append((call, seen[call]))
     return result
+
+
+def traced(host: Host, what: str, number: int) -> tuple[int, int]:
+    """The status and the number of system calls of a run under our own tracer."""
+    result = host.run("--timeout=30", wrapper=[sys.executable, str(TRACER), what, str(number)])
+    assert result.stderr == b""
+    return result.returncode, int(result.stdout)
 
 
 def own_part(host: Host, serve: Serve) -> list[tuple[str, int]]:
@@ -90,48 +103,121 @@ def test_a_hook_without_its_property_needs_no_daemon_and_no_document(host: Host)
     quiet(host.run(environment={}))
 
 
-def test_killed_at_every_system_call(host: Host, serve: Serve) -> None:
+def leave_nothing(host: Host) -> None:
+    host.document.with_name("vm.xml.hookd").unlink(missing_ok=True)
+
+
+def leave_a_killed_runs_file(host: Host) -> None:
+    host.document.with_name("vm.xml.hookd").write_bytes(b"<half")
+
+
+RUNS = {
+    "plain": (leave_nothing, [rewrite(NEW)]),
+    "after a killed run": (leave_a_killed_runs_file, [rewrite(NEW)]),
+    "daemon restarts": (leave_nothing, [close_at_once, rewrite(NEW)]),
+}
+"""How the document's directory is left, and what the peer does: each run makes other calls."""
+
+
+def assert_whole_and_next_run_clears_up(host: Host, where: object) -> tuple[bytes, tuple[str, ...]]:
+    """Returns what the killed run has left: the document, and what lies beside it."""
+    document, litter = host.document.read_bytes(), tuple(host.litter())
+    assert document in (OLD, NEW), where
+    host.document.write_bytes(OLD)
+    quiet(host.run())
+    assert (host.document.read_bytes(), host.litter()) == (NEW, []), where
+    return document, litter
+
+
+LITTER = ("vm.xml.hookd",)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_killed_before_every_system_call(host: Host, serve: Serve, run: str) -> None:
     """The document is the old one or the new one, and whole; the next run clears up."""
-    serve(rewrite(NEW))
+    prepare, behaviours = RUNS[run]
+    peer = serve(*behaviours)
     host.table.write_bytes(b"extnet * extnet\n")
+    prepare(host)
     steps = own_part(host, serve)
     assert {"flock", "sendto", "write", "rename"} <= {call for call, _ in steps}, steps
     outcomes = set()
     for call, number in steps:
         host.document.write_bytes(OLD)
+        prepare(host)
+        peer.connections = 0
         result, _ = strace(host, f"--inject={call}:signal=KILL:when={number}")
         assert result.returncode != 0 or call in WAITING | {"exit_group"}, (call, number, result)
-        document = host.document.read_bytes()
-        assert document in (OLD, NEW), (call, number)
-        outcomes.add((document, tuple(host.litter())))
+        outcomes.add(assert_whole_and_next_run_clears_up(host, (call, number)))
+    assert {(OLD, LITTER), (NEW, ())} <= outcomes <= {(OLD, ()), (OLD, LITTER), (NEW, ())}
+    faults.held("shim-killed", len(steps), "the file is the old or the new one, whole; the next run clears up")
+
+
+@pytest.mark.release_binary
+@pytest.mark.parametrize("run", RUNS)
+def test_killed_after_every_system_call(host: Host, serve: Serve, run: str) -> None:
+    """With the call done, and its result never seen."""
+    prepare, behaviours = RUNS[run]
+    peer = serve(*behaviours)
+    host.table.write_bytes(b"extnet * extnet\n")
+    prepare(host)
+    calls = traced(host, "count", 0)[1]
+    assert calls >= 20
+    outcomes = []
+    for number in range(1, calls):  # the last one does not return
         host.document.write_bytes(OLD)
-        quiet(host.run())
-        assert host.document.read_bytes() == NEW
-        assert host.litter() == []
-    assert outcomes == {(OLD, ()), (OLD, ("vm.xml.hookd",)), (NEW, ())}
+        prepare(host)
+        peer.connections = 0
+        status, seen = traced(host, "kill-after", number)
+        assert (status, seen) == (137, number) or (status == 0 and seen >= calls - WAITS)
+        outcomes.append(assert_whole_and_next_run_clears_up(host, number))
+    assert outcomes[0][0] == OLD
+    assert outcomes[-1] == (NEW, ())
+    assert set(outcomes) <= {(OLD, ()), (OLD, LITTER), (NEW, ())}
+    faults.held("shim-killed", calls - 1, "the file is the old or the new one, whole; the next run clears up")
+
+
+@pytest.mark.release_binary
+@pytest.mark.parametrize("most", [1, 7, 64])
+@pytest.mark.parametrize("run", RUNS)
+def test_reads_and_writes_that_move_little(host: Host, serve: Serve, run: str, most: int) -> None:
+    """The kernel may always do less than it was asked for, of file and socket alike."""
+    prepare, behaviours = RUNS[run]
+    peer = serve(*behaviours)
+    host.table.write_bytes(b"extnet * extnet\n")
+    prepare(host)
+    calls = traced(host, "count", 0)[1]
+    host.document.write_bytes(OLD)
+    prepare(host)
+    peer.connections = 0
+    status, seen = traced(host, "short", most)
+    assert status == 0
+    assert seen >= calls + 2 * len(OLD) // most // 2
+    assert (host.document.read_bytes(), host.litter()) == (NEW, [])
+    faults.held("interrupted-calls", seen - calls, "rewritten by short reads and writes")
 
 
 def test_interrupted_at_every_system_call(host: Host, serve: Serve) -> None:
     serve(rewrite(NEW))
     host.table.write_bytes(b"extnet * extnet\n")
-    for call, number in own_part(host, serve):
-        if call not in INTERRUPTIBLE:
-            continue
+    steps = [step for step in own_part(host, serve) if step[0] in INTERRUPTIBLE]
+    for call, number in steps:
         host.document.write_bytes(OLD)
         result, _ = strace(host, f"--inject={call}:error=EINTR:when={number}")
         quiet(result)
         assert host.document.read_bytes() == NEW
         assert host.litter() == [], (call, number)
+    assert steps
+    faults.held("interrupted-calls", len(steps), "rewritten all the same, interrupted once")
 
 
-@pytest.mark.parametrize("error", ["EINTR", "EIO", "ENOSPC", "ENOMEM"])
+@pytest.mark.parametrize("error", ["EINTR", "EAGAIN", "EIO", "ENOSPC", "EROFS", "EDQUOT", "ENOMEM", "EMFILE", "EPERM"])
 def test_a_failure_of_every_system_call(host: Host, serve: Serve, error: str) -> None:
     """Either it does not matter, or it is status 2 with an untouched document and one line."""
     serve(rewrite(NEW))
     host.table.write_bytes(b"extnet * extnet\n")
-    for call, number in own_part(host, serve):
-        if call not in OWN | INTERRUPTIBLE:
-            continue
+    steps = [step for step in own_part(host, serve) if step[0] in OWN | INTERRUPTIBLE]
+    for call, number in steps:
         host.document.write_bytes(OLD)
         wrapped, _ = strace(host, f"--inject={call}:error={error}:when={number}")
         document = host.document.read_bytes()
@@ -142,6 +228,8 @@ def test_a_failure_of_every_system_call(host: Host, serve: Serve, error: str) ->
             assert wrapped.stderr.count(b"\n") == 1, wrapped.stderr
             assert document == OLD, (call, number)
         assert host.litter() == [], (call, number)
+    assert steps
+    faults.held("interrupted-calls", len(steps), "rewritten, or status 2 and the old file")
 
 
 def test_a_document_that_shrinks(host: Host, serve: Serve) -> None:
