@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgpack
 import pytest
 
+from tests import faults
 from tests.shim.host import GENEROUS, NEW, Host, needs_root, quiet, refused, untouched
 from tests.shim.peer import (
     Talk,
@@ -131,6 +132,7 @@ def test_a_server_that_is_another_user(host: Host) -> None:
         assert impostor.stdin is not None
         impostor.stdin.close()
     untouched(host)
+    faults.held("wrong-peers", 1, "an impostor's socket is refused by the shim")
 
 
 def pack(*elements: object) -> bytes:
@@ -180,6 +182,7 @@ def test_an_answer_that_is_none(host: Host, serve: Serve, payload: bytes) -> Non
     assert "can't be read" in refused(host.run(), "internal")
     assert peer.connections == 1
     untouched(host)
+    faults.held("random-frames", 1, "no answer that is none is taken by the shim")
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import faults
 from tests.shim.host import GENEROUS, NEW, NOBODY, OLD, Host, become_nobody, needs_root, quiet, refused, untouched
-from tests.shim.peer import (
-    answer,
-    rewrite,
-)
+from tests.shim.peer import Talk, answer, reply, rewrite
 
 if TYPE_CHECKING:
     import pathlib
@@ -105,16 +103,19 @@ def test_what_is_no_regular_file(host: Host, kind: str) -> None:
     path = path_cases(host, kind)
     assert path in refused(host.run(environment=host.environment(_hook_domxml=path)), "not-permitted")
     untouched(host)
+    faults.held("hostile-document", 1, "refused, untouched")
 
 
 @pytest.mark.parametrize("path", [None, "", "vm.xml", "./vm.xml", "/nonexistent/vm.xml", "/" + "x/" * 2100])
 def test_what_is_no_file_at_all(host: Host, path: str | None) -> None:
     refused(host.run(environment=host.environment(_hook_domxml=path)), "bad-document")
+    faults.held("hostile-document", 1, "refused, untouched")
 
 
 def test_a_socket_is_no_document(host: Host, serve: Serve) -> None:
     serve(rewrite(NEW))
     refused(host.run(environment=host.environment(_hook_domxml=str(host.socket))), "bad-document")
+    faults.held("hostile-document", 1, "refused, untouched")
 
 
 @needs_root
@@ -122,6 +123,19 @@ def test_another_users_file(host: Host) -> None:
     os.chown(host.document, NOBODY, NOBODY)
     refused(host.run(), "not-permitted")
     untouched(host)
+    faults.held("hostile-document", 1, "refused, untouched")
+
+
+@needs_root
+def test_a_document_that_may_not_be_opened(host: Host) -> None:
+    """Of another user, and of one's own behind a directory that is closed."""
+    host.document.chmod(0o600)
+    refused(host.run(preexec=become_nobody), "bad-document")
+    os.chown(host.document, NOBODY, NOBODY)
+    host.document.parent.chmod(0o700)
+    refused(host.run(preexec=become_nobody), "bad-document")
+    untouched(host)
+    faults.held("hostile-document", 2, "refused, untouched")
 
 
 def test_a_document_that_stays_locked(host: Host) -> None:
@@ -134,24 +148,51 @@ def test_a_document_that_stays_locked(host: Host) -> None:
 # Writing
 
 
-def test_a_file_size_limit(host: Host, serve: Serve, sanitized: bool) -> None:
+NO_ROOM = "exit 2, the original intact, no litter"
+
+
+@pytest.mark.parametrize("limit", [0, 1, 50000, 99999])
+def test_a_file_size_limit(host: Host, serve: Serve, sanitized: bool, limit: int) -> None:
     serve(rewrite(b"x" * 100000))
-    limit = (50000, 50000)
-    refused(host.run(preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)), "write-failed")
+    refused(host.run(preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))), "write-failed")
     untouched(host)
+    faults.held("no-space", 1, NO_ROOM)
+
+
+# The shim runs in a mount namespace of its own, where another file system lies over the document's directory.
+MOUNTED = """
+set -e
+d=$(dirname "$_hook_domxml")
+mount -t tmpfs -o "$OPTIONS" none "$d"
+printf old > "$_hook_domxml"
+sh -ec "$BEFORE"
+"$@" || status=$?
+test "$(ls -A "$d")" = "$LEFT"
+test "$(cat "$_hook_domxml")" = old
+exit ${status:-0}
+"""
 
 
 @needs_root
-def test_a_full_disk(host: Host, serve: Serve) -> None:
+@pytest.mark.parametrize(
+    ("options", "before", "error"),
+    [
+        ("size=64k", "", "No space left"),
+        ("size=8k", "head -c 4096 /dev/zero > full", "No space left"),
+        ("nr_inodes=2", "", "No space left"),
+        ("size=1m", 'mount -o remount,ro "$PWD"', "Read-only"),
+        ("size=1m", 'mount --bind "$PWD" "$PWD"; mount -o remount,ro,bind "$PWD"; cd .', "Read-only"),
+    ],
+    ids=["little space", "no space", "no inode", "read-only", "read-only by a mount"],
+)
+def test_a_file_system_that_takes_no_more(host: Host, serve: Serve, options: str, before: str, error: str) -> None:
     serve(rewrite(b"x" * 200000))
-    # the shim runs in a mount namespace of its own, where the document lies on 64 KiB of tmpfs
-    script = (
-        'set -e; d=$(dirname "$_hook_domxml"); mount -t tmpfs -o size=64k none "$d"; printf old > "$_hook_domxml"; '
-        '"$@" || status=$?; test "$(ls -A "$d")" = vm.xml; test "$(cat "$_hook_domxml")" = old; exit ${status:-0}'
-    )
-    environment = {**os.environ, **host.environment()}
-    result = host.run(environment=environment, wrapper=["unshare", "-m", "sh", "-c", script, "sh"])
-    assert "No space left" in refused(result, "write-failed")
+    left = "full\nvm.xml" if "full" in before else "vm.xml"
+    settings = {"OPTIONS": options, "LEFT": left, "BEFORE": f'cd "{host.document.parent}"; {before}'}
+    environment = {**os.environ, **host.environment(), **settings}
+    result = host.run(environment=environment, wrapper=["unshare", "-m", "sh", "-c", MOUNTED, "sh"])
+    assert error in refused(result, "write-failed")
+    faults.held("no-space", 1, NO_ROOM)
 
 
 @needs_root
@@ -160,6 +201,37 @@ def test_a_directory_that_may_not_be_written(host: Host, serve: Serve) -> None:
     os.chown(host.document, NOBODY, NOBODY)
     assert "ermission denied" in refused(host.run(preexec=become_nobody), "write-failed")
     untouched(host)
+    faults.held("no-space", 1, NO_ROOM)
+
+
+@pytest.mark.parametrize("way", ["renamed", "removed"])
+def test_a_directory_that_vanishes_meanwhile(host: Host, serve: Serve, way: str) -> None:
+    """While the daemon is asked. Nothing may come into being in its old place, or in its new one."""
+    elsewhere = host.place / "elsewhere"
+
+    def vanish(talk: Talk) -> None:
+        talk.request()
+        if way == "renamed":
+            host.document.parent.rename(elsewhere)
+        else:
+            host.document.unlink()
+            host.document.parent.rmdir()
+        talk.send(reply("rewritten", NEW))
+
+    serve(vanish)
+    assert "No such file" in refused(host.run(), "write-failed")
+    assert not host.document.parent.exists()
+    if way == "renamed":
+        assert [(path.name, path.read_bytes()) for path in elsewhere.iterdir()] == [("vm.xml", OLD)]
+    faults.held("no-space", 1, NO_ROOM)
+
+
+def test_a_directory_that_is_gone(host: Host) -> None:
+    host.document.unlink()
+    host.document.parent.rmdir()
+    refused(host.run(), "bad-document")
+    assert not host.document.parent.exists()
+    faults.held("no-space", 1, NO_ROOM)
 
 
 @needs_root

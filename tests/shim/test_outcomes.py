@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 import msgpack
 import pytest
 
+from tests import faults
 from tests.shim.host import GENEROUS, NEW, OLD, Host, quiet, refused
 from tests.shim.peer import Talk, answer, frame, reply, rewrite
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.shim.host import Result, Serve
 
 
@@ -181,13 +184,48 @@ def test_a_hostile_environment(host: Host, serve: Serve, place: pathlib.Path) ->
     quiet(run_raw(host, place, block))
     assert msgpack.unpackb(peer.requests[0])[3] == {"extnet": b"first", "vmId": b"\xff\n"}
     assert host.document.read_bytes() == NEW
+    faults.held("hostile-environment", len(block), "no effect on the shim")
 
 
-def test_configuration_does_not_come_from_the_environment(host: Host, serve: Serve) -> None:
-    serve(rewrite(NEW))
-    lies = dict.fromkeys(("TMPDIR", "HOOKD_SOCKET", "HOOKD_TIMEOUT", "VDSM_HOOKD_SOCKET", "HOME"), "/nonexistent")
-    quiet(host.run(environment={**host.environment(), **lies}))
+LIES = {
+    **dict.fromkeys(("TMPDIR", "HOME", "PATH", "PWD", "IFS", "MALLOC_TOP_PAD_"), "/nonexistent"),
+    **dict.fromkeys(("HOOKD_SOCKET", "HOOK_SOCKET", "VDSM_HOOKD_SOCKET", "SOCKET", "socket"), "/nonexistent"),
+    **dict.fromkeys(("HOOKD_TIMEOUT", "TIMEOUT", "timeout", "event", "EVENT", "hook", "HOOK", "version"), "0"),
+    **dict.fromkeys(("LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "LD_DEBUG_OUTPUT"), "/nonexistent/lib.so"),
+    **dict.fromkeys(("NOTIFY_SOCKET", "JOURNAL_STREAM", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDNAMES"), "1"),
+    **dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT"), "/nonexistent"),
+    **dict.fromkeys(("LC_ALL", "LANG", "LANGUAGE", "TZ", "NLSPATH", "GCONV_PATH"), "/nonexistent/%s%n"),
+    "LD_DEBUG": "all",
+    "LD_BIND_NOW": "1",
+    "LD_SHOW_AUXV": "1",
+    "LD_TRACE_LOADED_OBJECTS": "1",
+    "LISTEN_FDS": "3",
+    "GLIBC_TUNABLES": "glibc.malloc.check=3:glibc.malloc.tcache_count=0:glibc.malloc.mxfast=18446744073709551615",
+    "MALLOC_CHECK_": "3",
+    "MALLOC_PERTURB_": "165",
+    "_hook_json": "/etc/passwd",
+}
+
+
+@pytest.mark.release_binary  # a sanitizer's binary is a dynamic one
+@pytest.mark.parametrize("name", LIES)
+def test_configuration_does_not_come_from_the_environment(host: Host, serve: Serve, name: str) -> None:
+    peer = serve(rewrite(NEW))
+    quiet(host.run(environment={**host.environment(), name: LIES[name]}))
     assert host.document.read_bytes() == NEW
+    assert msgpack.unpackb(peer.requests[0])[3] == {"extnet": b"glitter", "vmId": b"6b7e"}
+    faults.held("hostile-environment", 1, "no effect on the shim")
+
+
+@pytest.mark.release_binary
+def test_nor_from_all_of_it_at_once(host: Host, serve: Serve) -> None:
+    serve(rewrite(NEW))
+    quiet(host.run(environment={**LIES, **host.environment()}))
+    assert host.document.read_bytes() == NEW
+    host.document.write_bytes(OLD)
+    quiet(host.run(environment={**LIES, "_hook_domxml": str(host.document)}))
+    assert host.document.read_bytes() == OLD
+    faults.held("hostile-environment", 2, "no effect on the shim")
 
 
 def test_an_empty_value_is_a_value(host: Host, serve: Serve) -> None:
@@ -214,6 +252,59 @@ def test_two_shims_on_one_document(host: Host, serve: Serve) -> None:
         quiet(result)
     assert host.document.read_bytes() == OLD + b"+" * 400000
     assert host.litter() == []
+    faults.held("one-file", 8, "each saw the other's work whole, and added its own")
+
+
+def by_rename(document: pathlib.Path, text: bytes) -> None:
+    other = document.with_name("another.hook")
+    other.write_bytes(text)
+    other.rename(document)
+
+
+def in_place(document: pathlib.Path, text: bytes) -> None:
+    document.write_bytes(text)
+
+
+@pytest.mark.parametrize("put", [by_rename, in_place])
+@pytest.mark.parametrize("size", [1, 3_000_000])
+def test_another_hook_replaces_the_document_in_between(
+    host: Host, serve: Serve, put: Callable[[pathlib.Path, bytes], None], size: int
+) -> None:
+    """One that knows no lock, while the daemon is asked: the last rename wins, and what it puts there is whole."""
+
+    def interfere(talk: Talk) -> None:
+        document = msgpack.unpackb(talk.request())[4]
+        put(host.document, b"theirs" * size)
+        talk.send(reply("rewritten", document + b"ours"))
+
+    serve(interfere)
+    quiet(host.run())
+    assert host.document.read_bytes() == OLD + b"ours"
+    assert host.litter() == []
+    faults.held("one-file", 1, "the last rename won, whole")
+
+
+def test_hooks_that_rename_all_the_time_and_shims_leave_a_whole_document(host: Host, serve: Serve) -> None:
+    """Whatever is read at any time is somebody's whole work."""
+    serve(answer(reply("rewritten", b"ours" * 50000)))
+    stopping, seen = threading.Event(), set()
+
+    def rename_on() -> None:
+        while not stopping.is_set():
+            by_rename(host.document, b"theirs" * 40000)
+            seen.add(host.document.read_bytes())
+
+    other = threading.Thread(target=rename_on)
+    other.start()
+    results = [host.run("--timeout=30") for _ in range(20)]
+    stopping.set()
+    other.join()
+    seen.add(host.document.read_bytes())
+    for result in results:
+        quiet(result)
+    assert seen <= {b"theirs" * 40000, b"ours" * 50000}
+    assert host.litter() == []
+    faults.held("one-file", len(results), "always whole under another's renames")
 
 
 def test_a_killed_runs_leftover_is_cleared(host: Host, serve: Serve) -> None:
