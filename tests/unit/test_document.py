@@ -72,6 +72,38 @@ def test_attributes_are_counted_wherever_their_element_stands(count: int, before
             document.parse(data)
 
 
+def attributes(count: int, equals: str = "=") -> str:
+    return " ".join(f'a{number}{equals}""' for number in range(count))
+
+
+COSTLY = {
+    "attributes of many elements": f"<a>{f'<b {attributes(4000)}/>' * 60}</a>",
+    "namespaces in scope": "".join(
+        "<n " + " ".join(f'xmlns:n{level}x{number}="u"' for number in range(300)) + ">" for level in range(150)
+    )
+    + "<n0x0:b/>" * 100_000
+    + "</n>" * 150,
+    "distinct names": "<a>" + "".join(f"<b{number:x}/>" for number in range(300_000)) + "</a>",
+    "a million elements": f"<a>{'<b/>' * 1_000_000}</a>",
+    "attributes that an encoding hides": f'<?xml version="1.0" encoding="UTF-7"?><a {attributes(40_000, "+AD0-")}/>',
+    "declared attributes": "<!DOCTYPE a [<!ATTLIST a "
+    + " ".join(f"b{number} CDATA #IMPLIED" for number in range(10_000))
+    + ">]><a/>",
+    "entities": "<!DOCTYPE a [" + "".join(f"<!ENTITY e{number} 'x'>" for number in range(150_000)) + "]><a/>",
+}
+
+
+@pytest.mark.parametrize("kind", COSTLY)
+def test_what_the_parser_takes_long_for_is_refused_before(kind: str) -> None:
+    """For minutes, some of it, in the daemon's only thread: libxml2 compares each with each."""
+    data = COSTLY[kind].encode()
+    assert len(data) <= document.MAX_SIZE
+    started = time.monotonic()
+    with pytest.raises(document.BadDocument):
+        document.parse(data)
+    assert time.monotonic() - started < 1
+
+
 def test_a_long_text_is_looked_at_once() -> None:
     started = time.monotonic()
     document.parse(b"<a>" + b"=" * 4000 + b"x" * ((4 << 20) - 4096) + b"</a>")
