@@ -60,16 +60,58 @@ def test_attributes_without_end_are_refused_before_they_cost_time(count: int) ->
     assert time.monotonic() - started < 1
 
 
-@pytest.mark.parametrize("before", [0, 1, 10_239, 10_240, 20_000])
-@pytest.mark.parametrize("count", [4096, 4097])
+@pytest.mark.parametrize("before", [0, 1, 20_000])
+@pytest.mark.parametrize("count", [16_384, 16_385])
 def test_attributes_are_counted_wherever_their_element_stands(count: int, before: int) -> None:
-    attributes = "".join(f' a{number}=""' for number in range(count))
-    data = f"<a>{'x' * before}<b{attributes}/></a>".encode()
-    if count == 4096:
+    data = f"<a>{'x' * before}<b {attributes(count)}/></a>".encode()
+    if count == 16_384:
         assert len(document.parse(data)[0].attrib) == count
     else:
         with pytest.raises(document.BadDocument, match="attributes"):
             document.parse(data)
+
+
+@pytest.mark.parametrize(("count", "match"), [(1024, ""), (1025, "namespace declarations")])
+def test_namespaces_are_counted(count: int, match: str) -> None:
+    data = "<a>" + "".join(f'<b xmlns:n{number}="u"/>' for number in range(count)) + "</a>"
+    if match:
+        with pytest.raises(document.BadDocument, match=match):
+            document.parse(data.encode())
+    else:
+        assert len(document.parse(data.encode())) == count
+
+
+@pytest.mark.parametrize("tags", [32_768, 32_769])
+def test_tags_are_counted(tags: int) -> None:
+    data = f"<a>{'<b/>' * (tags - 2)}</a>".encode()
+    if tags == 32_768:
+        assert len(document.parse(data)) == tags - 2
+    else:
+        with pytest.raises(document.BadDocument, match="tags"):
+            document.parse(data)
+
+
+@pytest.mark.parametrize(
+    ("declaration", "is_good"),
+    [
+        (b'<?xml version="1.0"?>', True),
+        (b"<?xml version='1.0' encoding='utf-8' standalone='yes'?>\n", True),
+        (b'\xef\xbb\xbf<?xml  version = "1.1"\n encoding="UTF-8" ?>', True),
+        (b'<?xml-stylesheet href="file:///etc/passwd"?>', True),
+        (b'<?xml version="1.0" encoding="UTF-7"?>', False),
+        (b'<?xml version="1.0" encoding="UTF-16"?>', False),
+        (b'<?xml version="1.0"' + b" " * 100_000 + b'encoding="UTF-7"?>', False),
+        (b'<?xml encoding="UTF-8"?>', False),
+        (b' <?xml version="1.0"?>', False),
+        (b"<?xml", False),
+    ],
+)
+def test_declarations(declaration: bytes, is_good: bool) -> None:
+    if is_good:
+        assert document.parse(declaration + b"<a/>").tag == "a"
+    else:
+        with pytest.raises(document.BadDocument):
+            document.parse(declaration + b"<a/>")
 
 
 def attributes(count: int, equals: str = "=") -> str:
