@@ -32,7 +32,15 @@ TEST_NODE = "<node>{}</node>"
 class Hookd(Daemon):
     """vdsm-hookd with a configuration and a libvirt of the test's choice, and what it tells systemd."""
 
-    def __init__(self, directory: Path, uri: str, configuration: str = "", environment: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        uri: str,
+        configuration: str = "",
+        environment: Iterable[str] = (),
+        isolated: bool = False,
+    ) -> None:
+        """With `isolated` it runs as an installed one, whose launcher has Python's -I."""
         self.configuration = directory / "vdsm-hookd.conf"
         self.configuration.write_text(configuration)
         self.log = directory / "vdsm-hookd.log"
@@ -40,7 +48,8 @@ class Hookd(Daemon):
         notify = directory / "notify.sock"
         self._told.bind(str(notify))
         RUN.mkdir(exist_ok=True)
-        command = [str(VDSM_HOOKD), f"--config={self.configuration}", f"--libvirt-uri={uri}"]
+        program = [sys.executable, "-I", str(VDSM_HOOKD)] if isolated else [str(VDSM_HOOKD)]
+        command = [*program, f"--config={self.configuration}", f"--libvirt-uri={uri}"]
         super().__init__(
             ["env", f"NOTIFY_SOCKET={notify}", *environment, *command], self.log, ready=lambda: "READY=1" in self.told()
         )
