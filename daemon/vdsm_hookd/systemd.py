@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 _FIRST_FD = 3
 _NOTIFY_TIMEOUT = 0.05  # seconds
+_MIN_PING_INTERVAL = 0.05  # seconds: below it the loop would do nothing but ping
 
 
 def take_sockets(environment: Mapping[str, str]) -> dict[str, socket.socket]:
@@ -40,7 +41,7 @@ def watchdog_interval(environment: Mapping[str, str]) -> float | None:
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     limit = int(environment.get("WATCHDOG_USEC", "0"))
-    return limit / 2e6 if limit else None
+    return max(limit / 2e6, _MIN_PING_INTERVAL) if limit else None
 
 
 @functools.cache
