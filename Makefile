@@ -11,7 +11,7 @@ SCRIPTS = .ci/audit .ci/packages .ci/promtool .ci/run tests/real/run tests/inter
 # glibc's and musl's NULL is a pointer, as sentinels need it to be.
 CPPCHECK_SUPPRESS = --suppress=varFuncNullUB
 
-.PHONY: help demo screens check forget-faults soak lint audit test test-real test-boot test-asan test-interpreters bench breakdown bench-smoke shim install install-files install-extra rpm clean
+.PHONY: help demo screens check forget-faults soak lint audit test test-real test-boot test-asan test-interpreters fuzz bench breakdown bench-smoke shim install install-files install-extra rpm clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -52,7 +52,7 @@ audit: $(VENV)/.packages # of what the service runs with
 	.ci/audit
 
 test: shim $(VENV)/.test
-	$(BIN)/pytest tests/unit tests/shim
+	$(BIN)/pytest tests/unit tests/shim tests/fuzz
 
 test-asan: $(VENV)/.test
 	$(MAKE) --no-print-directory -C shim asan
@@ -70,6 +70,10 @@ OWN_NAMESPACES = unshare --mount --pid --fork --kill-child --mount-proc --propag
 test-boot: shim $(VENV)/.test # on booted hosts, with the packages installed
 	.ci/packages rpm boot
 	$(OWN_NAMESPACES) $(BIN)/pytest tests/boot
+
+SECONDS = 180
+fuzz: shim $(VENV)/.test ## fuzz each decoder for SECONDS, and keep what is found new
+	$(BIN)/python -m tests.fuzz.targets $(SECONDS)
 
 bench: shim $(VENV)/.test ## measure, and compare with the bars
 	$(BIN)/python -m tests.bench
