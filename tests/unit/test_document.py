@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import documents
 from vdsm_hookd import document
 
 UTF16 = '<?xml version="1.0" encoding="UTF-16"?><a/>'.encode("utf-16")
@@ -60,18 +61,19 @@ def test_attributes_without_end_are_refused_before_they_cost_time(count: int) ->
     assert time.monotonic() - started < 1
 
 
-@pytest.mark.parametrize("before", [0, 1, 20_000])
-@pytest.mark.parametrize("count", [16_384, 16_385])
+@pytest.mark.parametrize("before", [0, 1, 639, 640, 20_000])
+@pytest.mark.parametrize("count", [256, 257])
 def test_attributes_are_counted_wherever_their_element_stands(count: int, before: int) -> None:
-    data = f"<a>{'x' * before}<b {attributes(count)}/></a>".encode()
-    if count == 16_384:
+    empty = "".join(f' a{number}=""' for number in range(count))
+    data = f"<a>{'x=1 ' * before}<b{empty}/></a>".encode()
+    if count == 256:
         assert len(document.parse(data)[0].attrib) == count
     else:
         with pytest.raises(document.BadDocument, match="attributes"):
             document.parse(data)
 
 
-@pytest.mark.parametrize(("count", "match"), [(1024, ""), (1025, "namespace declarations")])
+@pytest.mark.parametrize(("count", "match"), [(256, ""), (257, "namespace declarations")])
 def test_namespaces_are_counted(count: int, match: str) -> None:
     data = "<a>" + "".join(f'<b xmlns:n{number}="u"/>' for number in range(count)) + "</a>"
     if match:
@@ -81,14 +83,21 @@ def test_namespaces_are_counted(count: int, match: str) -> None:
         assert len(document.parse(data.encode())) == count
 
 
-@pytest.mark.parametrize("tags", [32_768, 32_769])
+@pytest.mark.parametrize("tags", [131_072, 131_073])
 def test_tags_are_counted(tags: int) -> None:
     data = f"<a>{'<b/>' * (tags - 2)}</a>".encode()
-    if tags == 32_768:
+    if tags == 131_072:
         assert len(document.parse(data)) == tags - 2
     else:
         with pytest.raises(document.BadDocument, match="tags"):
             document.parse(data)
+
+
+def test_a_domain_may_have_its_4_mib() -> None:
+    domain = documents.read("domain.xml").decode()
+    disk = domain[domain.index("    <disk snapshot") : domain.index("  </devices>")]
+    more = disk * ((document.MAX_SIZE - len(domain)) // len(disk))
+    document.parse(domain.replace("  </devices>", more + "  </devices>").encode())
 
 
 @pytest.mark.parametrize(
@@ -133,6 +142,26 @@ COSTLY = {
     + ">]><a/>",
     "entities": "<!DOCTYPE a [" + "".join(f"<!ENTITY e{number} 'x'>" for number in range(150_000)) + "]><a/>",
 }
+
+
+ADMITTED = {
+    "attributes": "<a>" + f"<b {attributes(256)}/>" * 1500 + "</a>",
+    "namespaces in scope": "<n "
+    + " ".join(f'xmlns:n{number}="u"' for number in range(256))
+    + ">"
+    + "<n0:b/>" * 131_000
+    + "</n>",
+    "distinct names": "<a>" + "".join(f"<b{number:x}/>" for number in range(131_000)) + "</a>",
+}
+
+
+@pytest.mark.parametrize("kind", ADMITTED)
+def test_the_most_that_is_admitted_does_not_take_long(kind: str) -> None:
+    data = ADMITTED[kind].encode()
+    assert len(data) <= document.MAX_SIZE
+    started = time.monotonic()
+    document.parse(data)
+    assert time.monotonic() - started < 1
 
 
 @pytest.mark.parametrize("kind", COSTLY)
