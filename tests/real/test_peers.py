@@ -15,8 +15,8 @@ from tests import faults
 from tests.real.guest import sample
 from tests.real.hookd import CONTROL_SOCKET, HOOK_SOCKET, Hookd, hookctl
 from tests.real.makers import MakeHookd
-from tests.real.test_hostile import CREATE, run_hook
 from tests.real.peer import framed
+from tests.real.test_hostile import CREATE, run_hook
 from tests.real.wait import wait_for
 
 INTERFACE = sample("interface.xml").encode()
