@@ -4,6 +4,7 @@
  * starts anew for every buffer that a send() waits for, so that a peer that reads slowly could hold us for minutes. */
 #include <arpa/inet.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -53,11 +54,18 @@ const uint8_t *daemon_request(const struct call *call, const struct document *do
     return place;
 }
 
-/* False: the deadline is over. An interruption counts as ready: the caller then meets EAGAIN and comes back. To look
- * for the answer without sleeping would end 25 us sooner, and burn half as much CPU time again (measured). */
+/* False: the deadline is over. An interruption counts as ready: the caller then meets EAGAIN and comes back.
+ * An answer takes the daemon some 100 us. To fall asleep for them and be woken takes a virtual CPU that is idle nearly as
+ * long; so we look again for a while, and yield to whoever has work to do. On an idle host that ends a fifth sooner, for
+ * a tenth more CPU time of both together (measured). */
 static bool wait_for(const struct call *call, int fd, short events) {
-    int64_t rest = call->deadline - now();
-    return rest > 0 && poll(&(struct pollfd){fd, events, 0}, 1, (int)(rest / 1000 + 1)) != 0;
+    struct pollfd wait = {.fd = fd, .events = events};
+    for (int64_t start = now(), time = start; time < call->deadline; time = now()) {
+        if (poll(&wait, 1, time < start + 250 ? 0 : (int)((call->deadline - time) / 1000 + 1)) != 0)
+            return true;
+        (void)sched_yield();
+    }
+    return false;
 }
 
 /* These three return NULL, or what went wrong and is worth another attempt. */
@@ -97,7 +105,7 @@ static const char *send_request(const struct call *call, int fd) {
 static const char *receive_answer(const struct call *call, int fd) {
     answer_size = HEAD;
     for (size_t have = 0; have < answer_size;) {
-        if (!wait_for(call, fd, POLLIN)) /* before recv(): the answer is never there yet */
+        if (!wait_for(call, fd, POLLIN)) /* before recv(): the answer is not there yet */
             return "it does not answer";
         ssize_t count = recv(fd, answer + have, sizeof answer - have, 0);
         if (count < 0 && (errno == EAGAIN || errno == EINTR))
