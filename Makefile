@@ -140,7 +140,7 @@ install-files: # all but building the shim, which packages do apart
 	sed -i 's,/usr/\(s*bin\)/,$(PREFIX)/\1/,' $(UNITS)/vdsm-hookd.service
 	install -D -m 644 -t $(UNITS)-preset systemd/85-vdsm-hookd.preset
 	install -D -m 644 systemd/vdsm-hookd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/vdsm-hookd.conf
-	install -D -m 644 -t $(SHARE)/doc/vdsm-hookd README.md CHANGELOG.md docs/*.md docs/grafana.json
+	install -D -m 644 -t $(SHARE)/doc/vdsm-hookd README.md CHANGELOG.md SECURITY.md docs/*.md docs/grafana.json
 	install -D -m 644 -t $(SHARE)/doc/vdsm-hookd/examples conf/examples/*
 	install -D -m 644 -t $(SHARE)/bash-completion/completions conf/completions/hookctl
 	install -D -m 644 -t $(SHARE)/licenses/vdsm-hookd LICENSE
