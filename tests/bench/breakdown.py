@@ -21,7 +21,7 @@ from pathlib import Path
 from tests import daemon
 from tests.bench import chart
 from tests.bench.figure import Time
-from tests.bench.programs import BENCH, Programs, environment
+from tests.bench.programs import BENCH, Programs, environment, static_linker
 from tests.daemon import ROOT
 from tests.vdsm import VM_ID
 
@@ -86,16 +86,10 @@ def measure(folder: Path, rounds: int) -> list[Time]:
 
 
 def _build(shim: Path, log: Path) -> None:
-    linker = subprocess.run(
-        ["make", "--no-print-directory", "-s", "-C", str(ROOT / "shim"), "linker"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
     sources = [*sorted(map(str, (ROOT / "shim").glob("*.c"))), str(BENCH / "trace.c")]
     flags = ["-std=c11", "-D_GNU_SOURCE", '-DVERSION="traced"', f'-DTRACE="{log}"', "-O2", "-finstrument-functions"]
     flags.append("-finstrument-functions-exclude-function-list=now")  # called again and again while it waits
-    subprocess.run([*linker, *flags, "-o", str(shim), *sources], check=True)
+    subprocess.run([*static_linker(), *flags, "-o", str(shim), *sources], check=True)
 
 
 def _shim_moments(shim: Path, log: Path) -> Iterator[dict[str, int]]:

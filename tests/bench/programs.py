@@ -30,13 +30,7 @@ class Programs:
         self.empty_dynamic = str(folder / "empty-dynamic")
         self._spawn = str(folder / "spawn")
         self._load = str(folder / "load")
-        # The shim's own libc and link flags: the empty program is what any static program costs at the least.
-        static = subprocess.run(
-            ["make", "--no-print-directory", "-s", "-C", str(ROOT / "shim"), "linker"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.split()
+        static = static_linker()
         for compiler, source, program in (
             (static, "empty.c", self.empty),
             (["gcc"], "empty.c", self.empty_dynamic),
@@ -76,6 +70,12 @@ class Programs:
         """How long one request takes without a program around it, in µs. Raises CalledProcessError when one fails."""
         done = subprocess.run([self._load, str(socket), str(count)], input=frame, capture_output=True, check=True)
         return [int(line) / 1000 for line in done.stdout.split()]
+
+
+def static_linker() -> list[str]:
+    """The shim's own compiler, libc and link flags: what it links is what any static program costs at the least."""
+    make = ["make", "--no-print-directory", "-s", "-C", str(ROOT / "shim"), "linker"]
+    return subprocess.run(make, capture_output=True, text=True, check=True).stdout.split()
 
 
 def cpu_time(pid: int) -> float:
