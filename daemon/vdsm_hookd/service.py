@@ -159,13 +159,19 @@ class Service:
         time. Whoever asks about these has it done first."""
         unsettled, self._unsettled = self._unsettled, []
         for request, final, at, seconds in unsettled:
-            self.metrics.count(final, seconds, final.network in self.watch.view.by_name)
-            record = self.history.add(request, final, at, seconds)
-            if final.outcome == "refused":
-                self.last_refusal = record
-            journal.decision(final, seconds)
+            try:
+                self._put_down(request, final, at, seconds)
+            except Exception:  # our own bug must cost one record, not the daemon
+                journal.log.exception("a decision could not be put down")
         if unsettled:
             self.followers.notify()
+
+    def _put_down(self, request: Request, final: Decision, at: float, seconds: float) -> None:
+        self.metrics.count(final, seconds, final.network in self.watch.view.by_name)
+        record = self.history.add(request, final, at, seconds)
+        if final.outcome == "refused":
+            self.last_refusal = record
+        journal.decision(final, seconds)
 
     def degraded(self) -> Sequence[str]:
         """Why an operator should come; nothing while all is well."""

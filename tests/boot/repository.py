@@ -59,6 +59,8 @@ class Repository:
         for file in self._packages.files(release).values():
             shutil.copy(file, self._folder)
         run("createrepo_c", "--quiet", str(self._folder), timeout=60)
+        # metadata_expire=0 has dnf look again only after a whole second.
+        self._machine.run("dnf", "clean", "expire-cache")
 
     def _build(self, text: str, scratch: Path) -> None:
         spec = scratch / "a.spec"
