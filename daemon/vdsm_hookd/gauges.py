@@ -25,7 +25,7 @@ def families(service: Service) -> Iterator[Family]:
     current = not service.reload_failure
     yield gauge("config_current", "Whether the last reload succeeded.", ({}, current))
     yield gauge("history_records", "Decisions that are remembered.", ({}, len(service.history)))
-    yield gauge("history_size_bytes", "Memory that they take.", ({}, service.history.bytes))
+    yield gauge("history_size_bytes", "Memory that they take.", ({}, service.history.used))
     build = {"version": __version__, "python": platform.python_version(), "libvirt": version_text(libvirt.getVersion())}
     yield Family(f"{PREFIX}_build", "info", "What runs here.", [Sample("_info", build, 1)])
 

@@ -43,7 +43,8 @@ class History:
 
     def __init__(self, entries: int, size: int) -> None:
         self._records: deque[tuple[Record, int]] = deque()
-        self._bytes = 0
+        self._used = 0
+        self._clean = b""  # the last document that had no secret
         self.last = 0
         """The number of the newest record; 0 before the first one."""
         self.limit(entries, size)
@@ -54,9 +55,9 @@ class History:
         self._shrink()
 
     @property
-    def bytes(self) -> int:
-        """What the records take, reckoned from their parts; a test holds it against what Python allocates."""
-        return self._bytes
+    def used(self) -> int:
+        """Bytes that the records take, reckoned from their parts; a test holds it against what Python allocates."""
+        return self._used
 
     def __len__(self) -> int:
         return len(self._records)
@@ -76,36 +77,45 @@ class History:
     def add(self, request: Request, made: Decision, at: float, seconds: float) -> Record:
         """Remember a decision, without its secrets, and forget the oldest ones for it."""
         self.last += 1
-        request, made, kept = _fit(request, made, self._size // _LARGEST)
-        record = Record(self.last, at, seconds, request, made, kept)
+        record = Record(self.last, at, seconds, *self._fit(request, made))
         size = _size_of(record)
         self._records.append((record, size))
-        self._bytes += size
+        self._used += size
         self._shrink()
         return record
 
     def _shrink(self) -> None:
-        while self._records and (len(self._records) > self._entries or self._bytes > self._size):
-            self._bytes -= self._records.popleft()[1]
+        while self._records and (len(self._records) > self._entries or self._used > self._size):
+            self._used -= self._records.popleft()[1]
 
+    def _fit(self, request: Request, made: Decision) -> tuple[Request, Decision, bool]:
+        """The parts of a record: bounded, without secrets, and the same objects where that changes nothing."""
+        size = len(request.document) + len(made.document) + _weight(request.environment)
+        blanked = self._blank(request, made) if size <= self._size // _LARGEST else None
+        environment, before, after = blanked or ({}, b"", b"")
+        # An error holds the hook's whole stack, documents and all.
+        if made.error is not None or after is not made.document:
+            made = made._replace(document=after, error=None)
+        named = (made.event, made.hook, made.vm_id, made.vm_name, made.vm_uuid, made.mac, made.network)
+        if max(map(len, named)) > MAX_TEXT:
+            made = made._replace(**{name: getattr(made, name)[:MAX_TEXT] for name in _IDENTIFIERS})
+        return Request(made.event, made.hook, environment, before), made, blanked is not None
 
-def _fit(request: Request, made: Decision, largest: int) -> tuple[Request, Decision, bool]:
-    """The parts of a record: bounded, without secrets, and the same objects where that changes nothing."""
-    environment, before, after = request.environment, request.document, made.document
-    kept = len(before) + len(after) + _weight(environment) <= largest
-    if kept and redact.might_hold_one(before, after, *environment.values(), " ".join(environment).encode()):
-        blanked = redact.blank_document(before), redact.blank_document(after)
-        kept = None not in blanked
-        before, after = blanked[0] or b"", blanked[1] or b""
-        environment = redact.blank_environment(environment)
-    if not kept:
-        environment, before, after = {}, b"", b""
-    if made.error is not None or after is not made.document:  # an error holds the hook's whole stack, documents and all
-        made = made._replace(document=after, error=None)
-    named = (made.event, made.hook, made.vm_id, made.vm_name, made.vm_uuid, made.mac, made.network)
-    if max(map(len, named)) > MAX_TEXT:
-        made = made._replace(**{name: getattr(made, name)[:MAX_TEXT] for name in _IDENTIFIERS})
-    return Request(made.event, made.hook, environment, before), made, kept
+    def _blank(self, request: Request, made: Decision) -> tuple[Mapping[str, bytes], bytes, bytes] | None:
+        """Environment and documents without secrets; None where that can't be told."""
+        before, after = self._blank_document(request.document), self._blank_document(made.document)
+        if before is None or after is None:
+            return None
+        return redact.blank_environment(request.environment), before, after
+
+    def _blank_document(self, xml: bytes) -> bytes | None:
+        """vdsm hands what one hook wrote to the next: it need not be searched again, nor be here twice."""
+        if xml == self._clean:
+            return self._clean
+        blanked = redact.blank_document(xml)
+        if xml and blanked is xml:
+            self._clean = xml
+        return blanked
 
 
 def _size_of(record: Record) -> int:

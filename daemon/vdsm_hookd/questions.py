@@ -106,7 +106,7 @@ class Questions:
                 "p99": metrics.quantile(durations, 0.99),
                 "requests": len(durations),
             },
-            "history": {"records": len(service.history), "bytes": service.history.bytes},
+            "history": {"records": len(service.history), "bytes": service.history.used},
             "audit": {
                 "every": service.config.audit.every,
                 "at": audits.walker.last and audits.walker.last.at,

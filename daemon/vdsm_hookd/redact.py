@@ -16,7 +16,8 @@ from vdsm_hookd import document
 
 BLANK = "*****"
 
-_WORDS = (b"passw", b"passphrase", b"secret", b"token", b"credential", b"cookie", b"://")
+_WORDS = ("passw", "passphrase", "secret", "token", "credential", "cookie", "://")
+_SEARCHED = tuple(word.encode() for word in _WORDS)
 _NAMED = re.compile(r"(?i)passw(?!dValidTo)|passphrase|secret|token|credential|cookie")
 _ATTRIBUTES = frozenset({"passwd", "password", "cookie", "token"})
 """Of any element. Not `secret`: in libvirt's XML that is the uuid of one."""
@@ -31,7 +32,7 @@ _IN_TEXT = (
     re.compile(r"(://[^/\s:@\"']{0,256}:)[^@/\s\"']{1,256}(?=@)"),
 )
 
-_WORD = re.compile(r"(?i)passw|passphrase|secret|token|credential|cookie|://")
+_WORD = re.compile("|".join(_WORDS), re.IGNORECASE)
 _HARMLESS = re.compile(rb"passwd=([\"'])\*{5}\1|passwdvalidto=|://(?![^/\s:@\"']{0,256}:[^@/\s\"']{1,256}@)")
 """What may follow where one of the words stands, in lower case, and is no secret."""
 
@@ -45,7 +46,7 @@ def blank_document(xml: bytes) -> bytes | None:
     Blanked are attributes and elements that are named after a secret (`passwd` of <graphics>, a <cookie>), and what
     looks like one in any other text, as in QEMU's arguments.
     """
-    if not might_hold_one(xml):
+    if not _might_hold_one(xml):
         return xml
     try:
         root = document.parse(xml)
@@ -97,15 +98,15 @@ def blank_text(text: str) -> str:
 def _blank_property(name: str, value: bytes) -> bytes:
     if _NAMED.search(name):
         return BLANK.encode()
-    if not might_hold_one(value):
+    if not _might_hold_one(value):
         return value
     return blank_text(value.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
-def might_hold_one(*parts: bytes) -> bool:
-    """Whether any of these has a word that points to a secret: if none has, there is nothing to blank in them."""
-    lowered = b"\n".join(parts).lower()
-    for word in _WORDS:
+def _might_hold_one(data: bytes) -> bool:
+    """Whether it has a word that points to a secret: if not, there is nothing to blank in it."""
+    lowered = data.lower()
+    for word in _SEARCHED:
         at = lowered.find(word)
         while at >= 0:
             if not _HARMLESS.match(lowered, at):

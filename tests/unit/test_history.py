@@ -85,11 +85,11 @@ def test_neither_bound_is_ever_exceeded(sizes: list[tuple[int, int]], entries: i
         asked = request(b"v" * value, b"<a>" + b"x" * document + b"</a>")
         history.add(asked, Decision("unchanged", asked.event, asked.hook), 0.0, 0.0)
         assert len(history) <= entries
-        assert 0 <= history.bytes <= 256 << 10
+        assert 0 <= history.used <= 256 << 10
     history.limit(1, 64 << 10)
     assert len(history) <= 1
     history.limit(1, 0)
-    assert history.bytes == 0
+    assert history.used == 0
 
 
 def test_its_own_measure_is_what_python_allocates() -> None:
@@ -101,4 +101,22 @@ def test_its_own_measure_is_what_python_allocates() -> None:
     gc.collect()
     allocated, _peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert 0.8 * allocated < history.bytes < 2 * allocated
+    assert 0.8 * allocated < history.used < 2 * allocated
+
+
+def test_a_row_of_hooks_keeps_each_document_once() -> None:
+    """The second hook gets, in bytes of its own, what the first one wrote."""
+    history = History(10, MIB)
+    made = add(history, request())
+    add(history, request(document=bytes(bytearray(made.document))))
+    first, second = history
+    assert second.request.document is first.decision.document
+
+
+def test_a_document_with_a_secret_is_never_taken_for_one_without() -> None:
+    history = History(10, MIB)
+    clean, secret = b"<graphics passwd='*****'/>", b"<graphics passwd='hush'/>"
+    for document in (clean, secret, secret, clean):
+        history.add(request(document=document), Decision("unchanged", "before_vm_start", "extnet"), 0.0, 0.0)
+    assert [b"hush" in record.request.document for record in history] == [False] * 4
+    assert all(record.kept for record in history)
