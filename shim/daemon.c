@@ -10,8 +10,10 @@
 
 #include "shim.h"
 
-/* Whole frames, in bss: pages that no byte reaches cost nothing. One more byte is for read_file(). */
-static uint8_t request[HEAD + PAYLOAD_MAX + 1], answer[HEAD + PAYLOAD_MAX];
+/* Two whole frames, in bss: pages that no byte reaches cost nothing. The answer comes right behind the request: most
+ * share a page. Nor is it a huge page, as bss begins in the same 2 MiB as the text: where these are always given, as EL
+ * does, an array of its own got one, and to clear it took 180 us. One more byte is for read_file(). */
+static uint8_t request[2 * (HEAD + PAYLOAD_MAX) + 1], *answer;
 static size_t request_size = HEAD, answer_size;
 
 enum { ARRAY_OF_5 = 0x95, VERSION_1 = 0x01, STR_32 = 0xdb, BIN_32 = 0xc6, MAP_32 = 0xdf }; /* msgpack */
@@ -103,11 +105,12 @@ static const char *send_request(const struct call *call, int fd) {
 }
 
 static const char *receive_answer(const struct call *call, int fd) {
+    answer = request + request_size;
     answer_size = HEAD;
     for (size_t have = 0; have < answer_size;) {
         if (!wait_for(call, fd, POLLIN)) /* before recv(): the answer is not there yet */
             return "it does not answer";
-        ssize_t count = recv(fd, answer + have, sizeof answer - have, 0);
+        ssize_t count = recv(fd, answer + have, HEAD + PAYLOAD_MAX - have, 0);
         if (count < 0 && (errno == EAGAIN || errno == EINTR))
             continue;
         if (count <= 0)
@@ -115,7 +118,7 @@ static const char *receive_answer(const struct call *call, int fd) {
         have += (size_t)count;
         if (have >= HEAD)
             answer_size = HEAD + (answer[0] * 0x1000000UL + answer[1] * 0x10000UL + answer[2] * 0x100UL + answer[3]);
-        if (answer_size > sizeof answer)
+        if (answer_size > HEAD + PAYLOAD_MAX)
             refuse(call, INTERNAL, NULL, "the daemon's answer is larger than 5 MiB", NULL);
     }
     return NULL;
