@@ -192,8 +192,12 @@ def _rewrite(call: Call, target: Target, adapt: str) -> bool:
 
 
 def _interface_and_source(document: etree._Element) -> tuple[etree._Element, etree._Element]:
-    found = list(document.iter("interface", "source"))
-    interfaces = [element for element in found if element.tag == "interface"]
+    interfaces, sources = [], []
+    for element in document.iter():  # iter("interface", "source") takes twice as long
+        if element.tag == "interface":
+            interfaces.append(element)
+        elif element.tag == "source":
+            sources.append(element)
     if len(interfaces) != 1:
         raise Refusal("bad-xml", f"the document has {len(interfaces)} <interface> elements, not one", _BAD_XML)
     interface = interfaces[0]
@@ -204,7 +208,6 @@ def _interface_and_source(document: etree._Element) -> tuple[etree._Element, etr
             f"an interface of type {quote(kind)} can't join a libvirt network, only bridge and network can",
             "take extnet out of this vNIC's profile, or turn off passthrough there",
         )
-    sources = [element for element in found if element.tag == "source"]
     if len(sources) != 1:
         raise Refusal("bad-xml", f"the <interface> has {len(sources)} <source> elements, not one", _BAD_XML)
     return interface, sources[0]

@@ -136,7 +136,7 @@ def _apply(
         facts["network"] = call.network or facts.get("network", "")
         notes += call.notes
         unsure = unsure or call.unsure
-    if applied and root.tag == "domain" and root.findtext("uuid", "") != facts.get("vm_uuid"):
+    if applied and root.tag == "domain" and _text(root, "uuid") != facts.get("vm_uuid"):
         facts["rule"] = "; ".join(applied)
         raise Refusal("not-permitted", "a rewrite would change the VM's uuid", "correct the rule, then hookctl reload")
     if networks.outage and facts.get("network"):
@@ -173,10 +173,22 @@ def _refused(refusal: Refusal, networks: NetworkView, facts: _Facts) -> Decision
 def _identity(root: etree._Element) -> _Facts:
     """Who a document is about: the VM's name and uuid in a domain, the MAC address in an interface."""
     if root.tag == "domain":
-        return {"vm_name": root.findtext("name", ""), "vm_uuid": root.findtext("uuid", "")}
-    for mac in root.iterchildren("mac"):
-        return {"mac": mac.get("address", "")}
-    return {}
+        return {"vm_name": _text(root, "name"), "vm_uuid": _text(root, "uuid")}
+    mac = _child(root, "mac")
+    return {} if mac is None else {"mac": mac.get("address", "")}
+
+
+def _child(root: etree._Element, tag: str) -> etree._Element | None:
+    """The first such child. It stands far in front, so that to look is faster than to have `find` look."""
+    for child in root:
+        if child.tag == tag:
+            return child
+    return None
+
+
+def _text(root: etree._Element, tag: str) -> str:
+    child = _child(root, tag)
+    return "" if child is None else child.text or ""
 
 
 def _moment(networks: NetworkView) -> str:

@@ -157,14 +157,17 @@ class Globs:
     """Shell patterns that are matched case-sensitively against a whole name."""
 
     patterns: tuple[str, ...]
-    _regex: re.Pattern[str] = dataclasses.field(init=False, repr=False, compare=False)
+    _regex: re.Pattern[str] | None = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        union = "|".join(fnmatch.translate(pattern) for pattern in self.patterns)
-        object.__setattr__(self, "_regex", re.compile(union or r"(?!)"))
+        # Most lists are `*` or names, on the path of each request: those need no regular expression.
+        union = "|".join(fnmatch.translate(pattern) for pattern in self.patterns if set(pattern) & set("*?["))
+        object.__setattr__(self, "_regex", re.compile(union) if union else None)
 
     def match(self, name: str) -> bool:
-        return self._regex.match(name) is not None
+        if name in self.patterns or "*" in self.patterns:
+            return True
+        return self._regex is not None and self._regex.match(name) is not None
 
     def __str__(self) -> str:
         return " ".join(self.patterns)
