@@ -78,13 +78,14 @@ Permits = Callable[[Peer, Accepted], bool]
 @dataclass
 class Listener:
     """A listening socket and what is done with its requests. `refuse` words a BadMessage in the socket's own reply
-    form."""
+    form; `afterwards` is for what no peer has to wait for: it is called when one has its answer, or is gone."""
 
     name: str
     socket: socket.socket
     permits: Permits
     handle: Handler
     refuse: Callable[[wire.BadMessage], bytes]
+    afterwards: Callable[[], None] = lambda: None
 
 
 class Server:
@@ -310,6 +311,7 @@ class _Connection:
             self._stop_waiting()
             self._server._connections.discard(self)
             self._socket.close()
+            self._server._calls.append(self._listener.afterwards)
 
     def _wait_for(self, events: int, on_ready: Callable[[], None]) -> None:
         """From the first wait on the peer has so long to send its request, or to take its reply."""

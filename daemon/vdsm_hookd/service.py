@@ -100,7 +100,7 @@ class Service:
 
     def listener(self, sock: socket.socket) -> Listener:
         """The hook socket's."""
-        return Listener("hook", sock, self._may_call, self._on_hook_call, wire.hook_refusal)
+        return Listener("hook", sock, self._may_call, self._on_hook_call, wire.hook_refusal, self._afterwards)
 
     def _may_call(self, peer: Peer, sock: Accepted) -> bool:
         return peer.uid in self._hook_users
@@ -151,7 +151,10 @@ class Service:
         self._unsettled.append((request, final, time.time(), time.monotonic() - started))
         if len(self._unsettled) == 1:
             self._server.call_later(GATHER, self.settle)
-        if len(self._unsettled) == MAX_GATHERED or len(request.document) > LARGE:
+
+    def _afterwards(self) -> None:
+        self._memory.release()
+        if len(self._unsettled) >= MAX_GATHERED or (self._unsettled and len(self._unsettled[-1][0].document) > LARGE):
             self.settle()
 
     def settle(self) -> None:
