@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ BIN = Path(sys.executable).parent
 SHIM = ROOT / "shim" / "hook-shim"
 SAMPLES = ROOT / "tests" / "samples"
 GLITTER = (SAMPLES / "network-glitter.xml").read_text()
+UNIT = ROOT / "systemd" / "vdsm-hookd.service"
 START_DEADLINE = 60.0  # seconds
 _LOOK_AGAIN = 0.02
 
@@ -77,7 +79,9 @@ def running(
 ) -> Iterator[Sandbox]:
     """A daemon that knows these networks (default: the samples), all of them active, for as long as the block lasts."""
     sandbox = prepare(folder, networks, more_rules)
-    with subprocess.Popen([*command, *sandbox.arguments], stderr=subprocess.DEVNULL if quiet else None) as process:
+    environment = {**os.environ, **dict(variable.split("=", 1) for variable in unit_environment())}
+    stderr = subprocess.DEVNULL if quiet else None
+    with subprocess.Popen([*command, *sandbox.arguments], env=environment, stderr=stderr) as process:
         try:
             _wait_ready(sandbox, process)
             yield replace(sandbox, pid=process.pid)
@@ -93,6 +97,12 @@ def prepare(folder: Path, networks: str | None = None, more_rules: str = "") -> 
     return sandbox
 
 
+def unit_environment() -> list[str]:
+    """What the unit sets for the daemon: NAME=VALUE."""
+    lines = UNIT.read_text().splitlines()
+    return [line.partition("=")[2] for line in lines if line.startswith("Environment=")]
+
+
 @contextmanager
 def socket_activated(sandbox: Sandbox) -> Iterator[None]:
     """systemd's own tool listens on the daemon's sockets, and becomes the daemon when the first client comes."""
@@ -100,7 +110,8 @@ def socket_activated(sandbox: Sandbox) -> Iterator[None]:
     for path in sockets:
         path.unlink(missing_ok=True)
     listen = [f"--listen={path}" for path in sockets]
-    command = ["systemd-socket-activate", *listen, "--fdname=hook:control", *sandbox.command]
+    setenv = [f"--setenv={variable}" for variable in unit_environment()]
+    command = ["systemd-socket-activate", *listen, "--fdname=hook:control", *setenv, *sandbox.command]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
             deadline = time.monotonic() + START_DEADLINE
