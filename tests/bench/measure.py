@@ -248,15 +248,17 @@ class Bench:
     def bytes(self) -> Iterator[Figure]:
         """The time of a byte, by the size of the document: the worst step from one size to the next."""
         sizes = [2 << exponent for exponent in range(10, 21, 2)]
-        per_byte = []
+        files = [self.folder / f"domain-{size}.xml" for size in sizes]
+        for size, file in zip(sizes, files):
+            file.write_text(_domain(size))
+        runs: list[list[Run]] = [[] for _ in files]
+        rounds = max(3, self.scale.rounds // 4 // self.scale.passes)
         with self._daemon() as sandbox:
             shim = shlex.join(sandbox.shim("before_vm_start", "macspoof"))
             asked = environment(macspoof="true", vmId=VM_ID)
-            for size in sizes:
-                domain = self.folder / "domain.xml"
-                domain.write_text(_domain(size))
-                runs = self.programs.in_turn(max(3, self.scale.rounds // 4), asked, [shim], domain)[0]
-                per_byte.append(median_wall(runs) * 1000 / domain.stat().st_size)
+            for _ in range(self.scale.passes):
+                _extend(runs, [self.programs.in_turn(rounds, asked, [shim], file)[0] for file in files])
+        per_byte = [median_wall(of_size) * 1000 / file.stat().st_size for of_size, file in zip(runs, files)]
         steps = [after / before for before, after in zip(per_byte, per_byte[1:])]
         seen = "ns a byte: " + " ".join(f"{value:.1f}" for value in per_byte)
         yield Figure("a byte of XML, 2 KiB → 2 MiB: the worst of five steps", max(steps), 1, seen)
