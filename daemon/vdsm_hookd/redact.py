@@ -17,7 +17,8 @@ from vdsm_hookd import document
 BLANK = "*****"
 
 _WORDS = ("passw", "passphrase", "secret", "token", "credential", "cookie", "://")
-_SEARCHED = tuple(word.encode() for word in _WORDS)
+# Their beginnings: CPython looks for five bytes three times as fast as for more.
+_SEARCHED = tuple(dict.fromkeys(word[:5].encode() for word in _WORDS))
 _NAMED = re.compile(r"(?i)passw(?!dValidTo)|passphrase|secret|token|credential|cookie")
 _ATTRIBUTES = frozenset({"passwd", "password", "cookie", "token"})
 """Of any element. Not `secret`: in libvirt's XML that is the uuid of one."""
@@ -104,12 +105,12 @@ def _blank_property(name: str, value: bytes) -> bytes:
 
 
 def _might_hold_one(data: bytes) -> bool:
-    """Whether it has a word that points to a secret: if not, there is nothing to blank in it."""
+    """Whether it may have a word that points to a secret: if not, there is nothing to blank in it."""
     lowered = data.lower()
-    for word in _SEARCHED:
-        at = lowered.find(word)
+    for beginning in _SEARCHED:
+        at = lowered.find(beginning)
         while at >= 0:
             if not _HARMLESS.match(lowered, at):
                 return True
-            at = lowered.find(word, at + 1)
+            at = lowered.find(beginning, at + 1)
     return False
