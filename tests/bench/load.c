@@ -4,27 +4,15 @@
  *
  * Prints how long each took, from socket() to the whole answer, in ns, or fails when the answer is no rewritten
  * document. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "bench.h"
 
 static unsigned char request[6 << 20], answer[6 << 20];
 static const char rewritten[] = "rewritten";
-
-static void fail(const char *what) {
-    perror(what);
-    exit(1);
-}
-
-static long long now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * 1000000000LL + time.tv_nsec;
-}
 
 static void put(const struct sockaddr_un *address, size_t size) {
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);

@@ -10,13 +10,12 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <spawn.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "bench.h"
 
 enum { PROGRAMS_MAX = 16, WORDS_MAX = 32, ENVIRONMENT_MAX = 4096, RUNS_MAX = 4096 };
 
@@ -30,17 +29,6 @@ extern char **environ;
 static char *words[PROGRAMS_MAX][WORDS_MAX + 2];
 static char document[4096 + 32] = "_hook_domxml=";
 static char *environment[ENVIRONMENT_MAX + 2] = {document};
-
-static void fail(const char *what) {
-    perror(what);
-    exit(1);
-}
-
-static long long now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * 1000000000LL + time.tv_nsec;
-}
 
 /* A new file each time, as vdsm's mkstemp() makes one: truncating would make ext4 write at once. */
 static void renew(const char *fresh, const char *copy) {
