@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vdsm_hookd.audit import Vnic
-from vdsm_hookd.auditor import Walk
 from vdsm_hookd.decision import Decision
+from vdsm_hookd.drift import Vnic
 from vdsm_hookd.history import Record
 from vdsm_hookd.host import Host
 from vdsm_hookd.networks import Network
+from vdsm_hookd.walker import Walk
 
 MAX_PROPERTY = 255
 """Bytes of a property's value in a list of records; `replay` has it whole."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Callable
 
-from vdsm_hookd import audit, journal
-from vdsm_hookd.audit import Drift, Vnic
-from vdsm_hookd.auditor import Auditor, Walk
+from vdsm_hookd import journal
 from vdsm_hookd.config import Config
+from vdsm_hookd.drift import Drift, Vnic, judge
 from vdsm_hookd.server import Server
+from vdsm_hookd.walker import Walk, Walker
 from vdsm_hookd.watch import Watch
 
 TIMEOUT = 4.0
@@ -20,7 +20,7 @@ class Audits:
     """Walks on request and on a timer. All but the walk itself happens in the server's thread."""
 
     def __init__(self, config: Config, watch: Watch, server: Server) -> None:
-        self.walker = Auditor(config.audit.uri, self._drift_of)
+        self.walker = Walker(config.audit.uri, self._drift_of)
         self.drifts: tuple[Drift, ...] = ()
         """What the last good walk found."""
         self.found = 0
@@ -64,7 +64,7 @@ class Audits:
 
     def _drift_of(self, vnic: Vnic) -> Drift | None:
         """In the walker's thread; view and map are each read once and never change."""
-        return audit.drift(vnic, self._watch.view, self._mapped)
+        return judge(vnic, self._watch.view, self._mapped)
 
     def _take(self, walk: Walk) -> None:
         """The news of a walk, each drift once: into the journal."""

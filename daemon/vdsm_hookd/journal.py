@@ -15,8 +15,8 @@ from typing import Callable
 
 from systemd.journal import sendv
 
-from vdsm_hookd.audit import Drift
 from vdsm_hookd.decision import Decision
+from vdsm_hookd.drift import Drift
 from vdsm_hookd.hook import plain
 from vdsm_hookd.ini import ConfigError
 from vdsm_hookd.server import Peer

@@ -10,11 +10,11 @@ from typing import Any, Callable
 
 from vdsm_hookd import __version__, answers, decision, gauges, metrics, redact, rehearsal, server, wire
 from vdsm_hookd.answers import Map
-from vdsm_hookd.auditor import Walk
 from vdsm_hookd.follow import MAX_WAIT
 from vdsm_hookd.ini import ConfigError
 from vdsm_hookd.server import Accepted, Listener, Peer, Reply
 from vdsm_hookd.service import Service
+from vdsm_hookd.walker import Walk
 
 MAX_ANSWER = wire.MAX_PAYLOAD * 3 // 4
 """Bytes of the records in one answer; the newest win."""

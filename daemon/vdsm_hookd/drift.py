@@ -66,7 +66,7 @@ def vnics(domain_xml: bytes) -> list[Vnic]:
     return found
 
 
-def drift(vnic: Vnic, networks: NetworkView, mapped: Mapping[str, str]) -> Drift | None:
+def judge(vnic: Vnic, networks: NetworkView, mapped: Mapping[str, str]) -> Drift | None:
     """How a vNIC is elsewhere than its property, or else [map], says; None where it is there or neither says a word.
 
     A vNIC that is plugged into the host bridge of its declared network is there, by whatever name libvirt has it.

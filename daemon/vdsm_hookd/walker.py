@@ -14,8 +14,8 @@ from typing import Callable, NamedTuple
 
 import libvirt
 
-from vdsm_hookd import audit, document
-from vdsm_hookd.audit import Drift, Vnic
+from vdsm_hookd import document
+from vdsm_hookd.drift import Drift, Vnic, vnics
 from vdsm_hookd.watch import KEEPALIVE_COUNT, KEEPALIVE_INTERVAL, error_text, if_supported
 
 log = logging.getLogger(__name__)
@@ -34,11 +34,11 @@ class Walk(NamedTuple):
     failure: str = ""
 
 
-class Auditor:
+class Walker:
     """A thread that walks when it is asked to, and the last walk that succeeded."""
 
     def __init__(self, uri: str, drift_of: Callable[[Vnic], Drift | None]) -> None:
-        """`drift_of` judges a vNIC, in the auditor's thread."""
+        """`drift_of` judges a vNIC, in the walker's thread."""
         self._drift_of = drift_of
         self.uri = uri
         """May be changed at any time."""
@@ -51,7 +51,7 @@ class Auditor:
         self._thread: threading.Thread | None = None
 
     def ask(self, done: Callable[[Walk], None]) -> bool:
-        """Walk as soon as may be, then call `done` in the auditor's thread. False when too many wait already.
+        """Walk as soon as may be, then call `done` in the walker's thread. False when too many wait already.
 
         `done` may come late or never, while libvirt hangs: the caller sets the deadline.
         """
@@ -99,7 +99,7 @@ class Auditor:
         found: list[Vnic] = []
         for domain in domains:
             try:
-                found += audit.vnics(domain.XMLDesc(0).encode())
+                found += vnics(domain.XMLDesc(0).encode())
             except libvirt.libvirtError as error:
                 if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:  # else it ended meanwhile
                     raise

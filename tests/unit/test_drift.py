@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests import documents
-from vdsm_hookd import audit
-from vdsm_hookd.audit import Drift, Vnic
+from vdsm_hookd.drift import Drift, Vnic, judge, vnics
 
 VIEW = documents.view(documents.network("glitter"), documents.network("ovs-net"))
 MAC = "56:6f:1a:2b:00:04"
@@ -17,7 +16,7 @@ def vnic(source: str, custom: str = "<o:extnet>glitter</o:extnet>", of_vm: str =
         <metadata><o:vm><o:custom>{of_vm}</o:custom><o:device devtype="disk" name="sda"/>
         <o:device mac_address="{mac}"><o:network>storage</o:network><o:custom>{custom}</o:custom></o:device></o:vm>
         </metadata><devices><interface type="bridge"><mac address="{MAC}"/>{source}</interface></devices></domain>"""
-    (found,) = audit.vnics(xml.encode())
+    (found,) = vnics(xml.encode())
     return found
 
 
@@ -37,7 +36,7 @@ def vnic(source: str, custom: str = "<o:extnet>glitter</o:extnet>", of_vm: str =
     ],
 )
 def test_a_vnic_that_is_where_it_was_declared_is_no_drift(found: Vnic) -> None:
-    assert audit.drift(found, VIEW, {}) is None
+    assert judge(found, VIEW, {}) is None
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ def test_a_vnic_that_is_where_it_was_declared_is_no_drift(found: Vnic) -> None:
     ],
 )
 def test_a_vnic_that_is_elsewhere_is_told_of(found: Vnic, text: str) -> None:
-    drift = audit.drift(found, VIEW, {})
+    drift = judge(found, VIEW, {})
     assert drift is not None
     assert drift.text == text
 
@@ -68,12 +67,12 @@ def test_a_vnic_that_is_elsewhere_is_told_of(found: Vnic, text: str) -> None:
 def test_the_map_declares_where_no_property_does() -> None:
     mapped = {"storage": "glitter"}
     there, elsewhere = vnic('<source network="glitter"/>', ""), vnic('<source bridge="storage"/>', "")
-    assert audit.drift(there, VIEW, mapped) is None
-    assert audit.drift(elsewhere, VIEW, mapped) == Drift("web-01", "u", MAC, "glitter", "storage")
-    assert audit.drift(vnic('<source network="ovs-net"/>', "<o:extnet>ovs-net</o:extnet>"), VIEW, mapped) is None
+    assert judge(there, VIEW, mapped) is None
+    assert judge(elsewhere, VIEW, mapped) == Drift("web-01", "u", MAC, "glitter", "storage")
+    assert judge(vnic('<source network="ovs-net"/>', "<o:extnet>ovs-net</o:extnet>"), VIEW, mapped) is None
 
 
 def test_the_sample_domain() -> None:
-    first, second = audit.vnics(documents.read("domain.xml"))
+    first, second = vnics(documents.read("domain.xml"))
     assert (first.extnet, first.engine_network, first.bridge) == ("glitter", "ovirtmgmt", "ovirtmgmt")
     assert (second.extnet, second.engine_network, second.bridge) == ("", "storage", "storage")
