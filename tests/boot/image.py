@@ -17,7 +17,8 @@ _PACKAGES = (
     *("python3", "python3-lxml", "python3-libvirt", "python3-systemd", "python3-msgpack"),
     *("libvirt-daemon", "libvirt-daemon-system", "libvirt-daemon-driver-qemu", "libvirt-daemon-config-nwfilter"),
     *("libvirt-clients", "qemu-system-x86", "openvswitch-switch"),
-    *("python3-pytest", "python3-pytest-timeout"),  # for tests/real, which runs in there
+    # For tests/real, which runs in there.
+    *("python3-pytest", "python3-pytest-timeout", "python3-prometheus-client"),
 )
 _OPTIONS = (
     "--mode=root",

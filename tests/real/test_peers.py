@@ -82,6 +82,7 @@ def trapped(folder: Path) -> dict[bytes, bytes]:
     return {name.encode(): value.encode() for name, value in values.items()}
 
 
+@pytest.mark.needs_tools
 def test_no_variable_of_a_request_changes_shim_or_daemon(
     make_hookd: MakeHookd, test_node: str, extnet: Path, trap_folder: Path
 ) -> None:
