@@ -210,6 +210,8 @@ def _interface_and_source(document: etree._Element) -> tuple[etree._Element, etr
         )
     if len(sources) != 1:
         raise Refusal("bad-xml", f"the <interface> has {len(sources)} <source> elements, not one", _BAD_XML)
+    if sources[0].getparent() is not interface:  # where libvirt would not look for it
+        raise Refusal("bad-xml", "the <interface> has no <source> of its own", _BAD_XML)
     return interface, sources[0]
 
 

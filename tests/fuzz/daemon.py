@@ -88,7 +88,8 @@ def check(request: Request, made: Decision) -> None:
     if made.document:
         etree.fromstring(made.document)
     if request.hook == "extnet" and "extnet" in request.environment and request.event == "before_device_create":
-        (source,) = etree.fromstring(made.document or request.document).iterchildren("source")
+        (interface,) = etree.fromstring(made.document or request.document).iter("interface")
+        (source,) = interface.iterchildren("source")
         assert source.get("network") == request.environment["extnet"].decode().strip(" \t").partition("/")[0]
         assert source.get("bridge") is None
 

@@ -97,6 +97,7 @@ def test_the_sample_passthrough_vnic_is_refused() -> None:
     [
         b"<interface type='bridge'/>",
         b"<interface type='bridge'><source bridge='a'/><source bridge='b'/></interface>",
+        b"<interface type='bridge'><bandwidth><source bridge='a'/></bandwidth></interface>",
         b"<devices>" + PLAIN + PLAIN + b"</devices>",
         b"<disk/>",
         b"<interface type='bridge'><source bridge='a'/>",
