@@ -98,6 +98,12 @@ def serialise(root: etree._Element) -> bytes:
     return xml
 
 
+def attribute(parent: etree._Element, child: str, name: str) -> str:
+    """The attribute of the first such child; empty without one."""
+    element = parent.find(child)
+    return "" if element is None else element.get(name, "")
+
+
 class Memory:
     """Remembers the tree of the document that it serialised last: vdsm hands that one to the next hook of its row, byte
     for byte, which then need not be parsed again. One of more than 256 KiB is not kept, for a tree is ten times its

@@ -59,9 +59,9 @@ def vnics(domain_xml: bytes) -> list[Vnic]:
     name, uuid = root.findtext("name", ""), root.findtext("uuid", "")
     found = []
     for interface in root.iterfind("devices/interface"):
-        mac = _attribute(interface, "mac", "address").lower()
+        mac = document.attribute(interface, "mac", "address").lower()
         extnet, engine_network = declared.get(mac, ("", ""))
-        place = (_attribute(interface, "source", attribute) for attribute in ("network", "portgroup", "bridge"))
+        place = (document.attribute(interface, "source", attribute) for attribute in ("network", "portgroup", "bridge"))
         found.append(Vnic(name, uuid, mac, extnet, engine_network, *place))
     return found
 
@@ -95,8 +95,3 @@ def _metadata(root: etree._Element) -> Iterator[tuple[str, tuple[str, str]]]:
         if custom is not None and len(custom):  # vdsm runs before_device_create for no other device
             extnet = of_vm or custom.findtext(f"{_OVIRT}extnet", "").strip()  # the VM's property wins
         yield device.get("mac_address", "").lower(), (extnet, device.findtext(f"{_OVIRT}network", "").strip())
-
-
-def _attribute(parent: etree._Element, child: str, name: str) -> str:
-    element = parent.find(child)
-    return "" if element is None else element.get(name, "")

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from lxml import etree
-
 from vdsm_hookd import document
 
 
@@ -59,22 +57,17 @@ def parse(xml: str, *, active: bool, persistent: bool, autostart: bool) -> Netwo
         autostart=autostart,
         # Without <forward> a network is isolated; with one that names no mode it is NAT (libvirt's formatnetwork page).
         forward="isolated" if forward is None else forward.get("mode", "nat"),
-        bridge=_attribute(root, "bridge", "name"),
-        virtualport=_attribute(root, "virtualport", "type"),
+        bridge=document.attribute(root, "bridge", "name"),
+        virtualport=document.attribute(root, "virtualport", "type"),
         portgroups=tuple(
             Portgroup(
                 name=element.get("name", ""),
                 default=element.get("default") == "yes",
-                virtualport=_attribute(element, "virtualport", "type"),
+                virtualport=document.attribute(element, "virtualport", "type"),
             )
             for element in root.iterchildren("portgroup")
         ),
     )
-
-
-def _attribute(parent: etree._Element, child: str, name: str) -> str:
-    element = parent.find(child)
-    return "" if element is None else element.get(name, "")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from tests.shim.host import NEW, OLD, Host, quiet
 from tests.shim.peer import close_at_once, rewrite
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.shim.host import Serve
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
@@ -117,6 +119,21 @@ RUNS = {
 """How the document's directory is left, and what the peer does: each run makes other calls."""
 
 
+def in_state(host: Host, serve: Serve, run: str) -> Callable[[], None]:
+    """Puts the host into the state of one of RUNS; what it returns does so again."""
+    prepare, behaviours = RUNS[run]
+    peer = serve(*behaviours)
+    host.table.write_bytes(b"extnet * extnet\n")
+
+    def renew() -> None:
+        host.document.write_bytes(OLD)
+        prepare(host)
+        peer.connections = 0
+
+    renew()
+    return renew
+
+
 def assert_whole_and_next_run_clears_up(host: Host, where: object) -> tuple[bytes, tuple[str, ...]]:
     """Returns what the killed run has left: the document, and what lies beside it."""
     document, litter = host.document.read_bytes(), tuple(host.litter())
@@ -133,17 +150,12 @@ LITTER = ("vm.xml.hookd",)
 @pytest.mark.parametrize("run", RUNS)
 def test_killed_before_every_system_call(host: Host, serve: Serve, run: str) -> None:
     """The document is the old one or the new one, and whole; the next run clears up."""
-    prepare, behaviours = RUNS[run]
-    peer = serve(*behaviours)
-    host.table.write_bytes(b"extnet * extnet\n")
-    prepare(host)
+    renew = in_state(host, serve, run)
     steps = own_part(host, serve)
     assert {"flock", "sendto", "write", "rename"} <= {call for call, _ in steps}, steps
     outcomes = set()
     for call, number in steps:
-        host.document.write_bytes(OLD)
-        prepare(host)
-        peer.connections = 0
+        renew()
         result, _ = strace(host, f"--inject={call}:signal=KILL:when={number}")
         assert result.returncode != 0 or call in WAITING | {"exit_group"}, (call, number, result)
         outcomes.add(assert_whole_and_next_run_clears_up(host, (call, number)))
@@ -155,17 +167,12 @@ def test_killed_before_every_system_call(host: Host, serve: Serve, run: str) -> 
 @pytest.mark.parametrize("run", RUNS)
 def test_killed_after_every_system_call(host: Host, serve: Serve, run: str) -> None:
     """With the call done, and its result never seen."""
-    prepare, behaviours = RUNS[run]
-    peer = serve(*behaviours)
-    host.table.write_bytes(b"extnet * extnet\n")
-    prepare(host)
+    renew = in_state(host, serve, run)
     calls = traced(host, "count", 0)[1]
     assert calls >= 20
     outcomes = []
     for number in range(1, calls):  # the last one does not return
-        host.document.write_bytes(OLD)
-        prepare(host)
-        peer.connections = 0
+        renew()
         assert traced(host, "kill-after", number) == (137, number)
         outcomes.append(assert_whole_and_next_run_clears_up(host, number))
     assert outcomes[0][0] == OLD
@@ -179,14 +186,9 @@ def test_killed_after_every_system_call(host: Host, serve: Serve, run: str) -> N
 @pytest.mark.parametrize("run", RUNS)
 def test_reads_and_writes_that_move_little(host: Host, serve: Serve, run: str, most: int) -> None:
     """The kernel may always do less than it was asked for, of file and socket alike."""
-    prepare, behaviours = RUNS[run]
-    peer = serve(*behaviours)
-    host.table.write_bytes(b"extnet * extnet\n")
-    prepare(host)
+    renew = in_state(host, serve, run)
     calls = traced(host, "count", 0)[1]
-    host.document.write_bytes(OLD)
-    prepare(host)
-    peer.connections = 0
+    renew()
     status, seen = traced(host, "short", most)
     assert status == 0
     assert seen >= calls + 2 * len(OLD) // most // 2
