@@ -5,22 +5,26 @@
 
 [map] in the configuration sends the vNICs of whole Engine networks there, without a property; a property wins over it.
 
-The rewrite of vdsm's stock hook, and what that one lacks: the network has to be there, and a link toggle or a profile
-change of a running vNIC (before_update_device) keeps it on its network instead of moving it to the Engine's bridge.
+The rewrite of vdsm's stock hook, and what that one lacks: the network has to be there, what libvirt refuses on its kind
+of network is left out, and a link toggle or a profile change of a running vNIC (before_update_device) never moves it to
+the Engine's bridge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from lxml import etree
 
-from vdsm_hookd import options
+from vdsm_hookd import networks, options
+from vdsm_hookd.events import UPDATE
 from vdsm_hookd.hook import Call, Hook, Refusal, bad_property, quote, text_property
-from vdsm_hookd.networks import Network
+from vdsm_hookd.networks import Kind, Network
 from vdsm_hookd.options import option
+from vdsm_hookd.running import NOT_LIVE
 from vdsm_hookd.tree import remove, set_attributes
 
 MAX_NAME = 255
@@ -45,14 +49,14 @@ def _parse_mapping(engine_network: str, target: str) -> str:
 
 @dataclass(frozen=True)
 class Options:
-    """Which networks a profile may name, and what happens to elements that Open vSwitch can't carry."""
+    """Which networks a profile may name, and what happens to elements that a kind of network can't carry."""
 
     allow: options.Globs = option("*", options.globs, "names and globs of the libvirt networks that a vNIC may join")
     deny: options.Globs = option("", options.globs, "names and globs that it may not join, though allowed above")
     incompatible: str = option(
         "adapt",
         options.choice("adapt", "refuse", "keep"),
-        "filterref and port isolation on an Open vSwitch network, which libvirt refuses: adapt drops them",
+        "what libvirt refuses on the kind of network, such as a filterref on Open vSwitch: adapt leaves it out",
     )
     map: Mapping[str, str] = options.table("map", _parse_mapping, "ENGINE-NETWORK = NETWORK[/PORTGROUP]")
 
@@ -71,26 +75,47 @@ def join(call: Call) -> bool:
     target = _target(call)
     if target is None:
         return False
-    _require_usable(call, target)
-    return _rewrite(call, target, adapt=call.options.incompatible)
+    network = _usable(call, target)
+    return _rewrite(call, target, network)
 
 
-def keep_joined(call: Call) -> bool:
-    """before_update_device: never refused for the state of the network.
-
-    vdsm answers a failure here by sending the untouched XML to libvirt, which would move the running vNIC to the
-    Engine's bridge. For the same reason `incompatible = refuse` only adapts here: the vNIC is running, so it started
-    without these elements.
-    """
+def update(call: Call) -> bool:
+    """before_update_device: the running vNIC stays on its network, or moves to the one that is asked for where libvirt
+    can do that. A refusal leaves it where it is."""
     target = _target(call)
     if target is None:
         return False
+    running = call.look()
+    if running is None:
+        return _update_unseen(call, target)
+    if running.network:
+        call.doubt(running.network)
+    call.doubt(target.name)
+    network = _usable(call, target)
+    interface, _source = _interface_and_source(call)
+    if running.is_on(network, target.portgroup):
+        notes = running.stay(interface, call.networks, call.host)
+    else:
+        reason = running.why_not_to(network, target.portgroup, call.host)
+        if reason:
+            wanted = f"{target.name}/{target.portgroup}" if target.portgroup else target.name
+            what = f"the vNIC is to join network {quote(wanted)}, but {reason}"
+            raise Refusal(NOT_LIVE, what, "restart the VM, which starts it there", target.name)
+        notes = running.move(interface, network, target.portgroup)
+    for note in notes:
+        call.note(note)
+    return True
+
+
+def _update_unseen(call: Call, target: Target) -> bool:
+    """The best answer where nobody can tell where the vNIC is: most likely on the network that it is to be on."""
+    network = target.network
     try:
-        _require_usable(call, target)
+        network = _usable(call, target)
     except Refusal as refusal:
-        call.unsure = True
+        call.doubt(target.name)
         call.note(f"{refusal.what}; rewritten all the same, or the running vNIC would move to the Engine's network")
-    return _rewrite(call, target, adapt="keep" if call.options.incompatible == "keep" else "adapt")
+    return _rewrite(call, target, network)
 
 
 def check(call: Call) -> bool:
@@ -98,7 +123,7 @@ def check(call: Call) -> bool:
     cheap."""
     target = _target(call)
     if target is not None:
-        _require_usable(call, target)
+        _usable(call, target)
     return False
 
 
@@ -108,7 +133,7 @@ HOOK = Hook(
     events={
         "before_device_create": join,
         "before_nic_hotplug": join,
-        "before_update_device": keep_joined,
+        UPDATE: update,
         "before_device_migrate_destination": check,
     },
     options=Options,
@@ -154,8 +179,8 @@ def _mapped(call: Call) -> str | None:
     return None
 
 
-def _require_usable(call: Call, target: Target) -> None:
-    """Raise Refusal unless the network is there, active, and has the portgroup."""
+def _usable(call: Call, target: Target) -> Network:
+    """The network, which has to be there, active, and to have the portgroup. Raises Refusal."""
     network = target.network
     if network is None:
         raise Refusal(
@@ -178,22 +203,24 @@ def _require_usable(call: Call, target: Target) -> None:
             f"add it to the network (virsh net-edit), or correct {target.said_by}",
             target.name,
         )
+    return network
 
 
-def _rewrite(call: Call, target: Target, adapt: str) -> bool:
-    interface, source = _interface_and_source(call.document)
+def _rewrite(call: Call, target: Target, network: Network | None) -> bool:
+    interface, source = _interface_and_source(call)
     # A portgroup, like a portid, belongs to the network that it was given with: left over, it would choose a VLAN in
     # the new one.
     wanted = {"network": target.name, "portgroup": target.portgroup or None, "bridge": None, "portid": None}
     changed = set_attributes(source, wanted) | set_attributes(interface, {"type": "network"})
-    if target.network is not None and target.network.virtualport_for(target.portgroup) == "openvswitch":
-        changed = _fit_openvswitch(call, interface, target, adapt) or changed
+    kind = None if network is None else network.kind(target.portgroup)
+    if kind is not None and kind.unfit:
+        changed = _fit(call, interface, target, kind) or changed
     return changed
 
 
-def _interface_and_source(document: etree._Element) -> tuple[etree._Element, etree._Element]:
+def _interface_and_source(call: Call) -> tuple[etree._Element, etree._Element]:
     interfaces, sources = [], []
-    for element in document.iter():  # iter("interface", "source") takes twice as long
+    for element in call.document.iter():  # iter("interface", "source") takes twice as long
         if element.tag == "interface":
             interfaces.append(element)
         elif element.tag == "source":
@@ -202,7 +229,8 @@ def _interface_and_source(document: etree._Element) -> tuple[etree._Element, etr
         raise Refusal("bad-xml", f"the document has {len(interfaces)} <interface> elements, not one", _BAD_XML)
     interface = interfaces[0]
     kind = interface.get("type", "")
-    if kind not in ("bridge", "network"):
+    # After a restart vdsm names a running vNIC's live type, which is direct on macvtap.
+    if kind not in ("bridge", "network") and not (kind == "direct" and call.event == UPDATE):
         raise Refusal(
             "unsupported-interface",
             f"an interface of type {quote(kind)} can't join a libvirt network, only bridge and network can",
@@ -215,26 +243,40 @@ def _interface_and_source(document: etree._Element) -> tuple[etree._Element, etr
     return interface, sources[0]
 
 
-def _fit_openvswitch(call: Call, interface: etree._Element, target: Target, adapt: str) -> bool:
-    """libvirt starts no vNIC on Open vSwitch that has a filterref or an isolated port (tried with 9.0)."""
-    misfits = [
-        *interface.iterchildren("filterref"),
-        *(port for port in interface.iterchildren("port") if port.get("isolated") == "yes"),
-    ]
-    if not misfits or adapt == "keep":
+def _fit(call: Call, interface: etree._Element, target: Target, kind: Kind) -> bool:
+    """Deal with what libvirt refuses on this kind of network, as `incompatible` says."""
+    # A running vNIC started without what libvirt refuses.
+    incompatible: str = "adapt" if call.event == UPDATE else call.options.incompatible
+    misfits = [(what, drop) for part, what, drop in _parts(interface) if part in kind.unfit]
+    if not misfits or incompatible == "keep":
         return False
-    names = ", ".join(
-        f"filterref {quote(element.get('filter', ''))}" if element.tag == "filterref" else "port isolation"
-        for element in misfits
-    )
-    if adapt == "refuse":
+    names = ", ".join(what for what, _drop in misfits)
+    if incompatible == "refuse":
         raise Refusal(
             "unsupported-interface",
-            f"network {quote(target.name)} is on Open vSwitch, which can't carry {names}",
-            "give the vNIC profile no network filter and no port isolation, or set [extnet] incompatible = adapt",
+            f"network {quote(target.name)} is {kind.title}, where libvirt refuses {names}",
+            "take that out of the vNIC's profile, or set [extnet] incompatible = adapt",
             target.name,
         )
-    for element in misfits:
-        remove(element)
-    call.note(f"dropped {names}: network {quote(target.name)} is on Open vSwitch, where libvirt refuses that")
+    for _what, drop in misfits:
+        drop()
+    call.note(f"dropped {names}: network {quote(target.name)} is {kind.title}, where libvirt refuses that")
     return True
+
+
+def _parts(interface: etree._Element) -> Iterator[tuple[str, str, Callable[[], object]]]:
+    """What a kind of network may not carry: which part it is, what it says, and how it is left out."""
+    for element in interface:
+        drop = functools.partial(remove, element)
+        if element.tag == "filterref":
+            yield networks.FILTER, f"filterref {quote(element.get('filter', ''))}", drop
+        elif element.tag == "port" and element.get("isolated") == "yes":
+            yield networks.ISOLATION, networks.ISOLATION, drop
+        elif element.tag == "bandwidth":
+            yield networks.BANDWIDTH, networks.BANDWIDTH, drop
+        elif element.tag == "mtu":
+            yield networks.MTU, f"mtu {quote(element.get('size', ''))}", drop
+        elif element.tag == "link" and element.get("state") == "down":
+            yield networks.LINK_DOWN, networks.LINK_DOWN, drop
+        elif element.tag == "driver" and element.get("queues") is not None:
+            yield networks.QUEUES, networks.QUEUES, functools.partial(element.attrib.pop, "queues")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from vdsm_hookd import options, tree
+from vdsm_hookd.events import UPDATE
 from vdsm_hookd.hook import Call, Hook
 from vdsm_hookd.options import option
 
@@ -39,11 +40,12 @@ def free_all(call: Call) -> bool:
 def free_one(call: Call) -> bool:
     """before_device_create, before_nic_hotplug, before_update_device: this vNIC.
 
-    vdsm hands the VM's property to every kind of device, so a device that is no vNIC is left alone.
+    vdsm hands the VM's property to every kind of device, so a device that is no vNIC is left alone. An update is never
+    refused: vdsm would plug the running vNIC into the Engine's bridge.
     """
     interfaces = list(call.document.iter("interface"))
     if tree.boolean(call, "ifacemacspoof"):
-        if len(interfaces) != 1:
+        if len(interfaces) != 1 and call.event != UPDATE:
             raise tree.bad_xml(f"the document has {len(interfaces)} <interface> elements, not one")
         return _remove_filters(call, interfaces)
     return tree.boolean(call, "macspoof") and _remove_filters(call, interfaces)
@@ -56,7 +58,7 @@ HOOK = Hook(
         "before_vm_start": free_all,
         "before_device_create": free_one,
         "before_nic_hotplug": free_one,
-        "before_update_device": free_one,
+        UPDATE: free_one,
     },
     options=Options,
     vm_properties={"macspoof": "^(true|false)$"},

@@ -58,6 +58,7 @@ def network(known: Network, users: Sequence[Vnic] | None, rewrites: int) -> Map:
         "active": known.active,
         "persistent": known.persistent,
         "autostart": known.autostart,
+        "kind": known.kind().name,
         "forward": known.forward,
         "bridge": known.bridge,
         "bridge_present": Host().has_interface(known.bridge) if known.bridge else None,

@@ -8,6 +8,7 @@ from typing import Callable
 from vdsm_hookd import journal
 from vdsm_hookd.config import Config
 from vdsm_hookd.drift import Drift, Vnic, judge
+from vdsm_hookd.once import Once
 from vdsm_hookd.server import Server
 from vdsm_hookd.walker import Walk, Walker
 from vdsm_hookd.watch import Watch
@@ -44,13 +45,7 @@ class Audits:
 
     def ask(self, done: Callable[[Walk], None], timeout: float = TIMEOUT) -> None:
         """Walk, and call `done` once, at the latest after `timeout` seconds: with a failure then."""
-        waiting = True
-
-        def settle(walk: Walk) -> None:
-            nonlocal waiting
-            if waiting:
-                waiting = False
-                done(walk)
+        settle = Once(done)
 
         def take(walk: Walk) -> None:
             self._take(walk)

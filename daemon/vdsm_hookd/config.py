@@ -38,6 +38,9 @@ class Libvirt:
     uri: str = option("network:///system", options.text, "libvirt connection URI, opened read-only. Needs a restart")
     resync: float = option("10s", options.duration, "how often everything is read again: not all changes send an event")
     ask_timeout: float = option("80ms", options.duration, "how long a request waits for libvirt before it is refused")
+    look_timeout: float = option(
+        "10s", options.duration, "how long an update of a running vNIC waits for libvirt to show the vNIC"
+    )
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class History:
 class Audit:
     """Whether running vNICs are where they were declared to be."""
 
-    uri: str = option("qemu:///system", options.text, "libvirt connection URI of the domains, opened read-only")
+    uri: str = option("qemu:///system", options.text, "libvirt connection URI of the running VMs, opened read-only")
     every: float = option("off", options.interval, "how often all running domains are looked at without being asked")
 
 

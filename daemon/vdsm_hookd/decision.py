@@ -13,31 +13,37 @@ from typing import NamedTuple, TypedDict
 from lxml import etree
 
 from vdsm_hookd import document
+from vdsm_hookd.events import UPDATE
 from vdsm_hookd.hook import Call, Refusal, plain, quote
 from vdsm_hookd.host import Host
 from vdsm_hookd.networks import NetworkView
 from vdsm_hookd.policy import Policy, Rule
+from vdsm_hookd.running import NOT_LIVE, Look, Running
 
 HOST = Host()
 STATE_CODES = frozenset({"network-missing", "network-inactive", "portgroup-missing"})
 """Refusals that stand on the network view, and so only as firmly as the view does."""
+RETRY = ", then restart the VM, or update the vNIC again"
 
 
 class Request(NamedTuple):
-    """One hook call as it came in. The values of `environment` are untrusted bytes."""
+    """One hook call as it came in, and at before_update_device what a look at the running vNIC showed; None before the
+    look. The values of `environment` are untrusted bytes."""
 
     event: str
     hook: str
     environment: Mapping[str, bytes]
     document: bytes
+    look: Look | None = None
 
 
 class Decision(NamedTuple):
     """What is done with a request, and why: a value that explains itself.
 
-    `outcome` is `unchanged`, `rewritten` (then `document` is the new one) or `refused` (then `code`, `what` and
-    `remedy` say why, one line each). `unsure` says that it stands on the absence or inactivity of `network` in the
-    view. `error` is what a hook raised, for the journal.
+    `outcome` is `unchanged`, `rewritten` (then `document` is the new one), `refused`, or at before_update_device
+    `held`: the vNIC stays where it is, and `document` is an update that leaves it there. With `refused` and `held`,
+    `code`, `what` and `remedy` say why, one line each. `doubts` are the networks on whose state the decision stands,
+    and `blind` says that it wants a look at the running vNIC. `error` is what a hook raised, for the journal.
     """
 
     outcome: str
@@ -54,7 +60,8 @@ class Decision(NamedTuple):
     what: str = ""
     remedy: str = ""
     notes: tuple[str, ...] = ()
-    unsure: bool = False
+    doubts: tuple[str, ...] = ()
+    blind: bool = False
     error: BaseException | None = None
 
     @property
@@ -104,7 +111,8 @@ def decide(
             return Decision("unchanged", **facts)
         return _apply(request, rules, networks, host, memory or document.Memory(), facts)
     except Refusal as refusal:
-        return _refused(refusal, networks, facts)
+        refused = _refused(refusal, networks, facts)
+        return _held(request, refused, networks, host) if request.event == UPDATE else refused
 
 
 def _apply(
@@ -121,53 +129,109 @@ def _apply(
     except document.BadDocument as error:
         raise Refusal("bad-xml", f"the XML can't be used: {error}", "see the XML in vdsm.log") from None
     facts.update(_identity(root))
-    applied, notes, unsure = [], [], False
+    running = _running(request)
+    applied: list[str] = []
+    notes: list[str] = []
+    doubts: dict[str, None] = {}
+    blind = False
     for rule in rules:
         facts["rule"] = rule.source
-        call = _call(request, rule, root, networks, host, facts["vm_id"])
+        call = _call(request, rule, root, networks, host, facts["vm_id"], running)
         try:
             if rule.hook.events[request.event](call):
                 applied.append(rule.source)
         except Refusal:
-            facts["network"] = call.network or facts.get("network", "")
             raise
         except Exception as error:  # a hook's own bug must cost one request, not the daemon
-            return _failed(rule, error, facts)
-        facts["network"] = call.network or facts.get("network", "")
+            raise _Failure(rule, error) from error
+        finally:
+            facts["network"] = call.network or facts.get("network", "")
         notes += call.notes
-        unsure = unsure or call.unsure
+        doubts.update(call.doubts)
+        if call.wants_look and running is None:
+            notes.append(_unseen(request))
+            blind = request.look is None
     if applied and root.tag == "domain" and _text(root, "uuid") != facts.get("vm_uuid"):
         facts["rule"] = "; ".join(applied)
         raise Refusal("not-permitted", "a rewrite would change the VM's uuid", "correct the rule, then hookctl reload")
     if networks.outage and facts.get("network"):
         notes.append(f"decided from the network view of {_moment(networks)}: {networks.outage}")
     facts["rule"] = "; ".join(applied)
-    if not applied:
-        return Decision("unchanged", **facts, notes=tuple(notes), unsure=unsure)
-    return Decision("rewritten", **facts, document=memory.serialise(root), notes=tuple(notes), unsure=unsure)
+    outcome, after = ("rewritten", memory.serialise(root)) if applied else ("unchanged", b"")
+    return Decision(outcome, **facts, document=after, notes=tuple(notes), doubts=tuple(doubts), blind=blind)
 
 
-def _call(request: Request, rule: Rule, root: etree._Element, networks: NetworkView, host: Host, vm_id: str) -> Call:
+def _call(
+    request: Request,
+    rule: Rule,
+    root: etree._Element,
+    networks: NetworkView,
+    host: Host,
+    vm_id: str,
+    running: Running | None,
+) -> Call:
     environment = request.environment
     properties = {name: environment[name] for name in rule.hook.properties if name in environment}
-    return Call(request.event, properties, root, networks, rule.options, host, vm_id)
+    return Call(request.event, properties, root, networks, rule.options, host, vm_id, running=running)
 
 
-def _failed(rule: Rule, error: Exception, facts: _Facts) -> Decision:
-    what = f"hook {rule.hook.name} failed: {type(error).__name__}"
-    remedy = "see the journal of vdsm-hookd, and report it"
-    return Decision("refused", **facts, code="internal", what=what, remedy=remedy, error=error)
+class _Failure(Refusal):
+    """The refusal for a hook that failed; its cause is what the hook raised."""
+
+    def __init__(self, rule: Rule, error: Exception) -> None:
+        what = f"hook {rule.hook.name} failed: {type(error).__name__}"
+        super().__init__("internal", what, "see the journal of vdsm-hookd, and report it")
 
 
 def _refused(refusal: Refusal, networks: NetworkView, facts: _Facts) -> Decision:
     code, what, remedy = refusal.code, refusal.what, refusal.remedy
-    unsure = code in STATE_CODES
-    if unsure and networks.outage:
+    stands_on_state = code in STATE_CODES
+    if stands_on_state and networks.outage:
         code = "libvirt-unavailable"
         seen = f"; when it was last reached ({_moment(networks)}), {what}" if networks.synced_at else ""
         what, remedy = f"{networks.outage}{seen}", "see to libvirt (systemctl status libvirtd), then start the VM again"
     facts["network"] = refusal.network or facts.get("network", "")
-    return Decision("refused", **facts, code=code, what=what, remedy=remedy, unsure=unsure)
+    doubts = (refusal.network,) if stands_on_state else ()
+    error = refusal.__cause__ if isinstance(refusal, _Failure) else None
+    return Decision("refused", **facts, code=code, what=what, remedy=remedy, doubts=doubts, error=error)
+
+
+def _held(request: Request, refused: Decision, networks: NetworkView, host: Host) -> Decision:
+    """In place of a refusal the update that leaves the running vNIC where it is, whatever rules did before that.
+
+    Where it could not be looked at, the refusal stands.
+    """
+    running = _running(request)
+    if running is None:
+        return refused._replace(what=f"{refused.what}; {_unseen(request)}", blind=request.look is None)
+    try:
+        interface = document.parse(request.document)
+    except document.BadDocument:
+        return refused
+    if interface.tag != "interface":
+        return refused
+    notes = running.stay(interface, networks, host)
+    what = f"{refused.what}; the running vNIC stays on {running.where}"
+    remedy = f"{refused.remedy}{RETRY if refused.code != NOT_LIVE else ''}"
+    doubts = dict.fromkeys([*refused.doubts, *([running.network] if running.network else [])])
+    return refused._replace(
+        outcome="held",
+        document=document.serialise(interface),
+        what=what,
+        remedy=remedy,
+        notes=tuple(notes),
+        doubts=tuple(doubts),
+    )
+
+
+def _unseen(request: Request) -> str:
+    if request.look is None:
+        return "nobody has looked at the running vNIC"
+    return f"the running vNIC could not be looked at: {request.look.failure}"
+
+
+def _running(request: Request) -> Running | None:
+    return Running(request.look) if request.look is not None and not request.look.failure else None
 
 
 def _identity(root: etree._Element) -> _Facts:

@@ -26,5 +26,9 @@ _AROUND = (
 )
 _FAILURES = ("after_nic_hotplug_fail", "after_nic_hotunplug_fail", "after_update_device_fail")
 
+UPDATE = "before_update_device"
+"""The Engine changes a running vNIC. vdsm answers a refusal with the Engine's own XML, which plugs it into the Engine's
+bridge."""
+
 XML_EVENTS = frozenset(f"{when}_{event}" for when in ("before", "after") for event in _AROUND) | frozenset(_FAILURES)
 """Those that come with an XML document, or an empty one. The JSON events have none to rewrite."""

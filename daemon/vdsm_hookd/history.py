@@ -99,7 +99,7 @@ class History:
         named = (made.event, made.hook, made.vm_id, made.vm_name, made.vm_uuid, made.mac, made.network)
         if max(map(len, named)) > MAX_TEXT:
             made = made._replace(**{name: getattr(made, name)[:MAX_TEXT] for name in _IDENTIFIERS})
-        return Request(made.event, made.hook, environment, before), made, blanked is not None
+        return Request(made.event, made.hook, environment, before, request.look), made, blanked is not None
 
     def _blank(self, request: Request, made: Decision) -> tuple[Mapping[str, bytes], bytes, bytes] | None:
         """Environment and documents without secrets; None where that can't be told."""
@@ -122,6 +122,8 @@ def _size_of(record: Record) -> int:
     request, made = record.request, record.decision
     size = _OVERHEAD + len(request.document) + len(made.document) + _weight(request.environment)
     texts = len(made.vm_name) + len(made.vm_id) + len(made.vm_uuid) + len(made.mac) + len(made.network)
+    if request.look is not None:
+        size += len(request.look.xml) + len(request.look.failure) + 2 * _OBJECT
     texts += len(made.event) + len(made.hook) + len(made.what) + len(made.remedy)
     for note in made.notes:
         size += len(note) + _OBJECT

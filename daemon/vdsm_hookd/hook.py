@@ -10,13 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from lxml import etree
 
 from vdsm_hookd.host import Host
 from vdsm_hookd.networks import NetworkView
 from vdsm_hookd.options import NoOptions
+
+if TYPE_CHECKING:
+    from vdsm_hookd.running import Running
 
 MAX_QUOTED = 64
 """Characters of an untrusted value that a message shows."""
@@ -32,6 +35,8 @@ class Refusal(Exception):
     both are one line and hold untrusted values only through `quote`. `network` is the libvirt network it is about:
     where the state of a network is the reason (`network-missing`, `network-inactive`, `portgroup-missing`), libvirt
     itself is asked about it before the refusal stands.
+
+    At before_update_device a refusal leaves the running vNIC where it is, and the Engine's other changes are made.
     """
 
     def __init__(self, code: str, what: str, remedy: str, network: str = "") -> None:
@@ -56,10 +61,22 @@ class Call:
     """The VM's uuid, as vdsm gives it in the variable vmId."""
     network: str = ""
     """The libvirt network that the call turned out to be about, for the records."""
-    unsure: bool = False
-    """Whether the answer stands on that network's being absent or inactive, so that libvirt itself should be asked
-    first."""
+    running: Running | None = None
+    """The running vNIC, where it could be looked at; a hook gets it by `look`."""
+    doubts: dict[str, None] = field(default_factory=dict)
+    """Networks on whose state the answer stands; see `doubt`."""
+    wants_look: bool = False
     notes: list[str] = field(default_factory=list)
+
+    def look(self) -> Running | None:
+        """The running vNIC that before_update_device is about. None where it could not be looked at, or was not yet:
+        then the hook is called again with it."""
+        self.wants_look = True
+        return self.running
+
+    def doubt(self, network: str) -> None:
+        """The answer stands on the state of this network: have libvirt asked before it is given."""
+        self.doubts[network] = None
 
     def note(self, text: str) -> None:
         """Tell the operator something about an answer that stands."""

@@ -27,6 +27,7 @@ log = logging.getLogger("vdsm_hookd")
 MESSAGE_IDS = {
     "rewritten": "de7d5121b54d491ebc0cd1f0086a5bc1",
     "refused": "dcab91bcf5b5480bb1ff6ea0c30ac049",
+    "held": "3af7f3e5c83f4f8e91b4aa46d3f7614d",
     "reloaded": "53b34efd6667438c8c08775813cb42e6",
     "reload-failed": "b3d562377ead476e8260a33d43fd9044",
     "drifted": "1cd828bd7d4b4378b35dfa854367a2a9",
@@ -87,10 +88,11 @@ def decision(made: Decision, seconds: float) -> None:
     """
     if made.outcome == "unchanged" and not made.notes:
         return
-    if made.outcome == "refused":
-        text = f"{plain(made.event)}: refused: {plain(made.hook)}: {made.message}"
+    if made.code:
+        text = f"{plain(made.event)}: {made.outcome}: {plain(made.hook)}: {made.message}"
     else:
-        text = "; ".join([f"{plain(made.event)}: {made.outcome} by {plain(made.hook)}{made.about}", *made.notes])
+        text = f"{plain(made.event)}: {made.outcome} by {plain(made.hook)}{made.about}"
+    text = "; ".join([text, *made.notes])
     if made.error is not None:
         log.error("hook %s failed", made.hook, exc_info=made.error)
     fields = {
@@ -106,7 +108,7 @@ def decision(made: Decision, seconds: float) -> None:
         "RULE": made.rule,
         "DURATION_US": round(seconds * 1e6),
     }
-    _write(4 if made.notes or made.outcome == "refused" else 6, text, fields)
+    _write(4 if made.notes or made.code else 6, text, fields)
 
 
 def bad_message(error: BadMessage, peer: Peer) -> None:

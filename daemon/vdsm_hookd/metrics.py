@@ -12,7 +12,7 @@ from vdsm_hookd.policy import Policy
 
 BUCKETS = (50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 0.1, 0.2, 0.5, 1.0)
 """Upper bounds of the duration histogram, in seconds; above the last one is +Inf."""
-OUTCOMES = ("unchanged", "rewritten", "refused")
+OUTCOMES = ("unchanged", "rewritten", "refused", "held")
 PREFIX = "vdsm_hookd"
 
 

@@ -10,9 +10,12 @@ from typing import Any, Callable
 
 from vdsm_hookd import __version__, answers, decision, gauges, metrics, redact, rehearsal, server, wire
 from vdsm_hookd.answers import Map
+from vdsm_hookd.decision import Request
+from vdsm_hookd.events import UPDATE
 from vdsm_hookd.follow import MAX_WAIT
 from vdsm_hookd.ini import ConfigError
 from vdsm_hookd.server import Accepted, Listener, Peer, Reply
+from vdsm_hookd.running import Look
 from vdsm_hookd.service import Service
 from vdsm_hookd.walker import Walk
 
@@ -35,7 +38,6 @@ class Questions:
             "status": self._status,
             "hooks": self._hooks,
             "policy": self._policy,
-            "explain": self._explain,
             "replay": self._replay,
             "metrics": self._metrics,
             "reload": self._reload,
@@ -43,6 +45,7 @@ class Questions:
         self._slow: dict[str, Callable[[Arguments, Reply], None]] = {
             "networks": self._networks,
             "history": self._history,
+            "explain": self._explain,
             "audit": self._audit,
         }
 
@@ -154,15 +157,24 @@ class Questions:
             for rule in self._service.policy.rules
         ]
 
-    def _explain(self, arguments: Arguments) -> Sequence[Map]:
+    def _explain(self, arguments: Arguments, reply: Reply) -> None:
         """What would happen to a document at an event, hook after hook, as vdsm would hand it on. Changes nothing."""
         event, environment, xml = (arguments.get(name) for name in ("event", "environment", "document"))
         if not (isinstance(event, str) and isinstance(environment, dict) and isinstance(xml, bytes)):
             raise wire.BadMessage("bad-request", "explain needs event, environment and document")
         if not all(isinstance(value, bytes) for value in environment.values()):
             raise wire.BadMessage("bad-request", "the environment's values must be bin")
-        policy, view = self._service.policy, self._service.watch.view
-        return rehearsal.rehearse(event, arguments.get("hook") or "", environment, xml, policy, view)
+        service = self._service
+        request = Request(event, arguments.get("hook") or "", environment, xml)
+
+        def answer(look: Look | None) -> None:
+            made = rehearsal.rehearse(request._replace(look=look), service.policy, service.watch.view)
+            reply(wire.control_reply(made))
+
+        if event == UPDATE and "vmId" in environment:
+            service.look(request, answer)
+        else:
+            answer(None)
 
     def _history(self, arguments: Arguments, reply: Reply) -> None:
         """Records, or from `after` on those that come: then the answer may wait for the first one."""

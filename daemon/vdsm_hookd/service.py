@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Callable
 
-from vdsm_hookd import decision, journal, systemd, wake_table, wire
+from vdsm_hookd import answers, decision, journal, running, systemd, wake_table, wire
 from vdsm_hookd.audits import Audits
 from vdsm_hookd.config import Config
 from vdsm_hookd.decision import Decision, Request
@@ -19,14 +19,19 @@ from vdsm_hookd.document import Memory
 from vdsm_hookd.follow import Followers
 from vdsm_hookd.history import History, Record
 from vdsm_hookd.ini import ConfigError, Origin, Problem
+from vdsm_hookd.lookout import Domain, Lookout
 from vdsm_hookd.metrics import Metrics
+from vdsm_hookd.once import Once
 from vdsm_hookd.policy import Policy
+from vdsm_hookd.running import Look
 from vdsm_hookd.server import Accepted, Listener, Peer, Reply, Server
 from vdsm_hookd.watch import Watch
 
 GATHER = 0.02
 """Seconds after an answer in which the decision is put down."""
 MAX_GATHERED = 64
+UPDATE_ASK_TIMEOUT = 2.0
+"""Seconds that an update of a running vNIC waits for libvirt at least: a guess may move it."""
 LARGE = 64 * 1024
 """Bytes of a document that is not kept waiting for it."""
 
@@ -54,6 +59,7 @@ class Service:
         self.followers = Followers(server.call_later)
         self.watch = Watch(loaded.libvirt.uri, loaded.libvirt.resync)
         self.audits = Audits(loaded, self.watch, server)
+        self._lookout = Lookout(loaded.audit.uri)
         self._use(loaded, policy)
 
     def _use(self, config: Config, policy: Policy) -> None:
@@ -67,6 +73,7 @@ class Service:
         self.history.limit(config.history.entries, config.history.size)
         self.watch.resync_every = config.libvirt.resync
         self.audits.use(config)
+        self._lookout.uri = config.audit.uri
         self._hook_users = frozenset({0, os.geteuid(), _uid(config.daemon.vdsm_user)})
         self.control_group = _gid(config.daemon.control_group)
         """The gid of the group that may ask on the control socket, if there is one."""
@@ -120,32 +127,60 @@ class Service:
             self.metrics.bad_messages[error.code] += 1
             journal.bad_message(error, peer)
             return
-        policy, view = self.policy, self.watch.view
+        self._decide(request, self.policy, functools.partial(self._answer, reply, started))
+
+    def _decide(self, request: Request, policy: Policy, answer: Callable[[Request, Decision], None]) -> None:
+        """Decide, and first look at what the decision wants to see: the running vNIC, then networks in doubt."""
+        view = self.watch.view
         decided = decision.decide(request, policy, view, memory=self._memory)
-        if decided.unsure and not view.outage:
-            answer = functools.partial(self._answer, request, reply, started)
-            self._ask_libvirt(request, policy, decided.network, answer)
+        if decided.blind:
+            self.look(request, lambda look: self._decide(request._replace(look=look), policy, answer))
+        elif decided.doubts and not view.outage:
+            self._ask_libvirt(request, policy, decided.doubts, answer)
         else:
-            self._answer(request, reply, started, decided)
+            answer(request, decided)
 
-    def _ask_libvirt(self, request: Request, policy: Policy, network: str, answer: Callable[[Decision], None]) -> None:
+    def look(self, request: Request, done: Callable[[Look], None]) -> None:
+        """Look at the running vNIC that a request is about, for a limited time, and call `done` once."""
+        settle, timeout = Once(done), self.config.libvirt.look_timeout
+
+        def find(domain: Domain) -> None:
+            if domain.failure:
+                settle(Look(failure=domain.failure))
+            else:
+                settle(running.find(domain.xml, request.document, domain.version))
+
+        vm_id = answers.text(request.environment.get("vmId", b""))
+        self._lookout.look(vm_id, timeout, lambda domain: self._server.call_threadsafe(lambda: find(domain)))
+        late = Look(failure=f"libvirt at {self._lookout.uri} did not answer within {timeout:g} s")
+        self._server.call_later(timeout, lambda: settle(late))
+
+    def _ask_libvirt(
+        self, request: Request, policy: Policy, names: Sequence[str], answer: Callable[[Request, Decision], None]
+    ) -> None:
         """Events are hints: before an answer stands on a network's absence, libvirt is asked, for a limited time."""
-        waiting = True
+        waiting = set(names)
 
-        def settle(outage: str = "") -> None:
-            nonlocal waiting
-            if waiting:
-                waiting = False
-                view = self.watch.view
-                answer(
-                    decision.decide(request, policy, view.with_outage(outage) if outage and not view.outage else view)
-                )
+        def finish(outage: str) -> None:
+            view = self.watch.view
+            seen = view.with_outage(outage) if outage and not view.outage else view
+            answer(request, decision.decide(request, policy, seen))
 
-        timeout = self.config.libvirt.ask_timeout
-        self.watch.ask(network, lambda: self._server.call_threadsafe(settle))
-        self._server.call_later(timeout, lambda: settle(f"libvirt did not answer within {timeout * 1000:.0f} ms"))
+        settle = Once(finish)
 
-    def _answer(self, request: Request, reply: Reply, started: float, final: Decision) -> None:
+        def asked(name: str) -> None:
+            waiting.discard(name)
+            if not waiting:
+                settle("")
+
+        for name in names:
+            self.watch.ask(name, functools.partial(self._server.call_threadsafe, functools.partial(asked, name)))
+        libvirt = self.config.libvirt
+        timeout = libvirt.ask_timeout if request.look is None else max(libvirt.ask_timeout, UPDATE_ASK_TIMEOUT)
+        late = f"libvirt did not answer within {timeout * 1000:.0f} ms"
+        self._server.call_later(timeout, lambda: settle(late))
+
+    def _answer(self, reply: Reply, started: float, request: Request, final: Decision) -> None:
         reply(wire.hook_reply(final))
         # Put down a little later: the next hook of the same VM follows at once, and would wait for it.
         self._unsettled.append((request, final, time.time(), time.monotonic() - started))

@@ -16,7 +16,7 @@ import libvirt
 
 from vdsm_hookd import document
 from vdsm_hookd.drift import Drift, Vnic, vnics
-from vdsm_hookd.watch import KEEPALIVE_COUNT, KEEPALIVE_INTERVAL, error_text, if_supported
+from vdsm_hookd.watch import error_text, read_only
 
 log = logging.getLogger(__name__)
 
@@ -81,13 +81,8 @@ class Walker:
 
     def _walk(self) -> Walk:
         try:
-            connection = libvirt.openReadOnly(self.uri)
-            try:
-                # Without it a call to a libvirtd that hangs would never end.
-                if_supported(lambda: connection.setKeepAlive(KEEPALIVE_INTERVAL, KEEPALIVE_COUNT))
+            with read_only(self.uri) as connection:
                 return self._read(connection)
-            finally:
-                connection.close()
         except libvirt.libvirtError as error:
             return Walk(time.time(), failure=f"libvirt at {self.uri}: {error_text(error)}")
         except Exception as error:  # our own bug must not end the thread

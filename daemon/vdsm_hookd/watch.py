@@ -14,6 +14,7 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any, Callable
 
@@ -267,6 +268,17 @@ def if_supported(call: Callable[[], Any]) -> None:
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
             raise
+
+
+@contextlib.contextmanager
+def read_only(uri: str) -> Iterator[libvirt.virConnect]:
+    """A connection for a few calls, none of which waits for ever for a libvirtd that hangs. Raises libvirtError."""
+    connection = libvirt.openReadOnly(uri)
+    try:
+        if_supported(lambda: connection.setKeepAlive(KEEPALIVE_INTERVAL, KEEPALIVE_COUNT))
+        yield connection
+    finally:
+        connection.close()
 
 
 def version_text(number: int) -> str:

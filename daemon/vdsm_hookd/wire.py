@@ -121,10 +121,12 @@ class CallReader:
 
 def hook_reply(decision: Decision) -> bytes:
     """The frame that answers a hook call."""
-    body = decision.document
-    if decision.outcome == "refused":
+    outcome, body, notes = decision.outcome, decision.document, decision.notes
+    if outcome == "refused":
         body = _line(decision.message)
-    return frame([VERSION, decision.outcome, body, decision.notes])
+    elif outcome == "held":
+        outcome, notes = "rewritten", (decision.message, *notes)
+    return frame([VERSION, outcome, body, notes])
 
 
 def hook_refusal(error: BadMessage) -> bytes:

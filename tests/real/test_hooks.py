@@ -177,7 +177,7 @@ def test_the_operators_view(make_hookd: MakeHookd, test_node: str, extnet: Path)
     assert status["libvirt"]["uri"] == test_node
     assert re.fullmatch(r"\d+\.\d+\.\d+", status["libvirt"]["version"])
     assert status["networks"] == {"active": 3, "inactive": 0}
-    assert status["requests"] == {"unchanged": 0, "rewritten": 1, "refused": 1}
+    assert status["requests"] == {"unchanged": 0, "rewritten": 1, "refused": 1, "held": 0}
     assert "nowhere" in status["last_refusal"]["message"]
     text = hookctl().stdout
     assert "State: good" in text

@@ -156,14 +156,14 @@ def test_replay_shows_what_differs_today(served: Hookd) -> None:
     result = hookctl_json("replay", "1")
     assert {"outcome", "code", "document", "message"} <= set(result["differs"])
     assert (result["then"]["outcome"], result["now"]["outcome"]) == ("rewritten", "refused")
-    assert hookctl_json("status")["requests"] == {"unchanged": 0, "rewritten": 2, "refused": 1}
+    assert hookctl_json("status")["requests"] == {"unchanged": 0, "rewritten": 2, "refused": 1, "held": 0}
     assert hookctl("replay", "99").returncode == 1
     assert hookctl("replay", "x").returncode == 64
 
 
 def test_status_tells_all_on_one_screen(served: Hookd) -> None:
     status = hookctl_json("status")
-    assert status["requests"] == {"unchanged": 0, "rewritten": 2, "refused": 1}
+    assert status["requests"] == {"unchanged": 0, "rewritten": 2, "refused": 1, "held": 0}
     assert status["sockets"]["control"] == str(CONTROL_SOCKET)
     assert 0 < status["latency"]["p50"] <= status["latency"]["p99"] < 5
     assert status["last_refusal"]["message"] == hookctl_json("history")[1]["message"]

@@ -179,7 +179,7 @@ def test_another_user_gets_no_answer_but_not_permitted(make_hookd: MakeHookd, te
         assert b"not-permitted" in told
         assert b"uid 65534" in told
         tries += 1
-    assert hookd.ask("status")["requests"] == {"unchanged": 0, "rewritten": 0, "refused": 0}
+    assert hookd.ask("status")["requests"] == {"unchanged": 0, "rewritten": 0, "refused": 0, "held": 0}
     faults.held("wrong-peers", tries, "refused, and nothing decided")
 
 

@@ -45,7 +45,7 @@ def test_decisions_are_counted_by_what_they_are() -> None:
         (Decision("rewritten", EVENT, "extnet", network="glitter"), 0.002),
         (Decision("refused", EVENT, "extnet", code="network-missing"), 0.003),
     )
-    assert metrics.outcomes() == {"unchanged": 0, "rewritten": 2, "refused": 1}
+    assert metrics.outcomes() == {"unchanged": 0, "rewritten": 2, "refused": 1, "held": 0}
     assert metrics.rewrites == {"glitter": 2}
     labels = "[('code', 'network-missing'), ('event', 'before_device_create'), ('hook', 'extnet')"
     for form in ("openmetrics", "prometheus"):

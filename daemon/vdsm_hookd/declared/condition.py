@@ -92,7 +92,8 @@ def _network(rest: str) -> Condition:
         found = "missing" if network is None else "active" if network.active else "inactive"
         # What the view lacks may be there all the same: libvirt is asked before that is believed.
         if found != "active":
-            call.network, call.unsure = name, True
+            call.network = name
+            call.doubt(name)
         return found == state
 
     return Condition(test)

@@ -32,17 +32,16 @@ def _network_table(networks: Sequence[Mapping[str, Any]], arguments: argparse.Na
         (
             network["name"],
             "active" if network["active"] else "inactive",
-            network["forward"],
+            network["kind"],
             network["bridge"] or "-",
             _present(network),
-            network["virtualport"] or "-",
             " ".join(portgroup["name"] for portgroup in network["portgroups"]) or "-",
             "-" if network["vnics"] is None else str(network["vnics"]),
             str(network["rewrites"]),
         )
         for network in networks
     ]
-    legend = ("NAME", "STATE", "FORWARD", "BRIDGE", "PRESENT", "VIRTUALPORT", "PORTGROUPS", "VNICS", "REWRITES")
+    legend = ("NAME", "STATE", "KIND", "BRIDGE", "PRESENT", "PORTGROUPS", "VNICS", "REWRITES")
     return render.table(legend, rows, not arguments.no_legend)
 
 
@@ -72,6 +71,7 @@ def _one_network(network: Mapping[str, Any]) -> str:
             ("Active", said(network["active"])),
             ("Persistent", said(network["persistent"])),
             ("Autostart", said(network["autostart"])),
+            ("Kind", network["kind"]),
             ("Forward", network["forward"]),
             ("Bridge", network["bridge"] or "-"),
             ("Bridge present", _present(network)),

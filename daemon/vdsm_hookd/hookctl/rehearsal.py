@@ -46,7 +46,9 @@ def rehearse(arguments: argparse.Namespace, xml: bytes) -> list[dict[str, Any]]:
 def _rehearse_here(arguments: argparse.Namespace, environment: dict[str, bytes], xml: bytes) -> list[dict[str, Any]]:
     """What the daemon would answer after a restart: by the same core, from the same files and libvirt."""
     from vdsm_hookd import network_list, rehearsal
+    from vdsm_hookd.decision import Request
 
     config, policy = configuration.load(arguments)
     view = network_list.read(config.libvirt.uri)
-    return rehearsal.rehearse(arguments.event, arguments.hook or "", environment, xml, policy, view)
+    request = Request(arguments.event, arguments.hook or "", environment, xml)
+    return rehearsal.rehearse(request, policy, view)
