@@ -14,8 +14,8 @@ from vdsm_hookd.decision import Request
 from vdsm_hookd.events import UPDATE
 from vdsm_hookd.follow import MAX_WAIT
 from vdsm_hookd.ini import ConfigError
-from vdsm_hookd.server import Accepted, Listener, Peer, Reply
 from vdsm_hookd.running import Look
+from vdsm_hookd.server import Accepted, Listener, Peer, Reply
 from vdsm_hookd.service import Service
 from vdsm_hookd.walker import Walk
 
