@@ -11,7 +11,8 @@
  *   2       untouched  one line  the new file can't be written
  *   0       replaced   empty     the document is rewritten
  *
- * There is no other status; failure.c has the codes. No environment variable configures anything: users write there. */
+ * The deadline is 5 s, and 30 s at before_update_device: there a refusal has vdsm plug a running vNIC into the Engine's
+ * bridge. There is no other status; failure.c has the codes. No environment variable configures anything: users write there. */
 #include <stdlib.h>
 
 #include "shim.h"
@@ -56,19 +57,21 @@ static void read_options(struct call *call, char *const *arguments) {
         argument += strlen(option->name);
         if (*argument && option->value)
             *option->value = argument;
-        if (!*argument || !option->value || parse_seconds(call->timeout) == 0)
+        if (!*argument || !option->value || (option->value == &call->timeout && parse_seconds(argument) == 0))
             refuse(call, BAD_OPTION, *arguments, "is no option, or has an unfit value", NULL);
     }
 }
 
 int main(int argc, char **argv) {
-    static struct call call = {.socket = HOOK_SOCKET, .timeout = "5", .hook = "hook-shim", .event = ""};
+    static struct call call = {.socket = HOOK_SOCKET, .hook = "hook-shim", .event = ""};
     if (argc > 0) {
         read_own_name(&call, argv[0]);
         read_options(&call, argv + 1);
     }
     if (!is_woken(&call))
         return 0;
+    if (!call.timeout)
+        call.timeout = strcmp(call.event, "before_update_device") == 0 ? "30" : "5";
     call.deadline = now() + parse_seconds(call.timeout); /* not sooner: most runs need no clock */
     if (!*call.event || !*call.hook)
         refuse(&call, BAD_REQUEST, NULL, "the program's name does not tell event and hook", NULL);

@@ -7,7 +7,9 @@ what it can't do it refuses. It never reads files, the environment, the clock or
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable
@@ -23,8 +25,11 @@ if TYPE_CHECKING:
 
 MAX_QUOTED = 64
 """Characters of an untrusted value that a message shows."""
+MAX_WORD = 160
+"""Characters of a word in a remedy: two of them fit into a refusal, whose length is limited."""
 # Unicode's control characters (Cc), and what XML can't carry at all: surrogates and two noncharacters.
 UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_LITERAL = re.compile("[0-9A-Za-z/_.:-]")
 _HARMLESS = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
@@ -145,6 +150,21 @@ def quote(value: str | bytes) -> str:
 def plain(value: str) -> str:
     """An identifier for a one-line message: as it is where that is harmless, quoted where it is not."""
     return value if _HARMLESS.fullmatch(value) else quote(value)
+
+
+def shell_word(value: str, otherwise: str = "") -> str:
+    """A name as one word of a command that root pastes into bash: quoted where it needs it, in printable ASCII.
+
+    `otherwise`, if given, stands for a name that is too long for a refusal, as NETWORK does in a manual.
+    """
+    if value.isascii() and value.isprintable():
+        word = shlex.quote(value)
+    else:
+        escaped = (chr(byte) if _LITERAL.match(chr(byte)) else f"\\x{byte:02x}" for byte in os.fsencode(value))
+        word = f"$'{''.join(escaped)}'"
+    if value.startswith("-"):
+        word = f"-- {word}"
+    return otherwise if otherwise and len(word) > MAX_WORD else word
 
 
 def text_property(call: Call, name: str, max_bytes: int) -> str:

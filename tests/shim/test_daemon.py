@@ -12,7 +12,7 @@ import msgpack
 import pytest
 
 from tests import faults
-from tests.shim.host import GENEROUS, NEW, Host, needs_root, quiet, refused, untouched
+from tests.shim.host import GENEROUS, NEW, OLD, Host, needs_root, quiet, refused, untouched
 from tests.shim.peer import (
     Talk,
     answer,
@@ -102,6 +102,25 @@ def test_a_daemon_that_comes_late(host: Host, serve: Serve) -> None:
     finally:
         process.kill()
         process.wait()
+    assert host.document.read_bytes() == NEW
+
+
+def test_an_update_of_a_running_vnic_waits_longer_than_all_else(host: Host, serve: Serve) -> None:
+    """5 s, and 30 s where vdsm answers a refusal by plugging the vNIC into the Engine's bridge."""
+    other = host.place / "other.xml"
+    other.write_bytes(OLD)
+    update = subprocess.Popen(host.command("--event=before_update_device"), env=host.environment())
+    try:
+        started = time.monotonic()
+        line = refused(host.run(environment=host.environment(_hook_domxml=str(other))), "daemon-unreachable")
+        assert 4.5 < time.monotonic() - started < 8
+        assert "gave no answer in 5 s" in line
+        assert update.poll() is None
+        serve(rewrite(NEW))
+        assert update.wait(GENEROUS) == 0
+    finally:
+        update.kill()
+        update.wait()
     assert host.document.read_bytes() == NEW
 
 
