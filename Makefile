@@ -119,9 +119,12 @@ LINKS = $(DEVICE:%=%/50_extnet) before_device_migrate_destination/50_extnet \
 EXTRA = boot_hostdev cpuflags diskunmap httpsisoboot log_console log_firmware macbind smbios spiceoptions
 EXTRA_LINKS = before_device_create/50_allocate_net $(EXTRA:%=before_vm_start/50_%)
 
+TO_SHIM = ../../../vdsm-hookd/hook-shim
+# vdsm may look at any moment: a link that is right stays.
 link_hooks = for link in $(1); do \
 	install -d $(DESTDIR)$(HOOKS)/$${link%/*} && \
-	ln -sfn ../../../vdsm-hookd/hook-shim $(DESTDIR)$(HOOKS)/$$link || exit; done
+	[ "$$(readlink $(DESTDIR)$(HOOKS)/$$link)" = $(TO_SHIM) ] || \
+	ln -sfn $(TO_SHIM) $(DESTDIR)$(HOOKS)/$$link || exit; done
 
 install: shim ## put all files where a host has them, below DESTDIR
 	@$(MAKE) --no-print-directory install-files

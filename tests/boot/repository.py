@@ -52,7 +52,7 @@ class Repository:
         machine.write("/etc/yum.repos.d/site.repo", _REPOSITORY)
         machine.write("/etc/dnf/dnf.conf", _DNF)
         for text in (_DISTRIBUTION, *(_STOCK_HOOK.format(hook=hook, event=event) for hook, event in STOCK.items())):
-            self._build(text, scratch)
+            self.build(text, scratch)
 
     def publish(self, release: int) -> None:
         """Put the packages of this release into it."""
@@ -62,7 +62,8 @@ class Repository:
         # metadata_expire=0 has dnf look again only after a whole second.
         self._machine.run("dnf", "clean", "expire-cache")
 
-    def _build(self, text: str, scratch: Path) -> None:
+    def build(self, text: str, scratch: Path) -> None:
+        """Put the package of this spec into it."""
         spec = scratch / "a.spec"
         spec.write_text(text)
         command = ["rpmbuild", "-bb", "--quiet", f"--define=_topdir {scratch}", f"--define=_rpmdir {self._folder}"]
