@@ -69,7 +69,7 @@ class Hooks:
 
 
 class Source(NamedTuple):
-    """The entries of all files and of the command line, in the order in which they are merged, not yet checked."""
+    """The entries of all files, and of the command line, in the order in which they are merged, not yet checked."""
 
     files: tuple[str, ...]
     entries: tuple[Entry, ...]
@@ -84,10 +84,10 @@ class Config:
     """One configuration as it was read, typed and checked; never changed, only replaced as a whole.
 
     `hooks` are the options of each hook by its name, `rewrites` the entries of each `[rewrite NAME]` section in their
-    order, `entries` all that is in force.
+    order, `entries` all that is in force, `source` all that was read.
     """
 
-    files: tuple[str, ...]
+    source: Source
     daemon: Daemon
     libvirt: Libvirt
     history: History
@@ -97,6 +97,11 @@ class Config:
     rewrites: Mapping[str, tuple[Entry, ...]]
     entries: tuple[Entry, ...]
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those that were read, in the order in which they are merged."""
+        return self.source.files
+
 
 def files_of(main: str) -> list[str]:
     """The files that make up the configuration of `main`, in the order in which they are merged."""
@@ -105,8 +110,8 @@ def files_of(main: str) -> list[str]:
     return [main, *sorted(drop_ins, key=os.path.basename)]
 
 
-def read(main: str, overrides: Iterable[Entry] = ()) -> Source:
-    """Read the files; `overrides` win over them all.
+def read(main: str) -> Source:
+    """Read the files.
 
     A missing default file means defaults; any other missing file is an error. Raises ConfigError.
     """
@@ -130,7 +135,7 @@ def read(main: str, overrides: Iterable[Entry] = ()) -> Source:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return Source(tuple(files), (*entries, *overrides))
+    return Source(tuple(files), tuple(entries))
 
 
 def _without_repeats(entries: Iterable[Entry]) -> list[Entry]:
@@ -194,7 +199,7 @@ def build(source: Source, hook_sections: Mapping[str, type]) -> Config:
         raise ConfigError(problems)
     in_force = [*(section.values() for section in effective.values()), *rewrites.values()]
     return Config(
-        files=source.files,
+        source=source,
         daemon=built["daemon"],
         libvirt=built["libvirt"],
         history=built["history"],

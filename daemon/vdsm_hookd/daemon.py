@@ -9,11 +9,13 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Callable
 
 from vdsm_hookd import __version__, cli, config, journal, registry, server, systemd, wake_table
 from vdsm_hookd.config import Config
-from vdsm_hookd.ini import ConfigError, Entry, Origin
+from vdsm_hookd.ini import ConfigError, Entry, Origin, Problem
+from vdsm_hookd.kept import Kept, Unusable
 from vdsm_hookd.policy import Policy
 from vdsm_hookd.questions import Questions
 from vdsm_hookd.server import Server
@@ -39,7 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             loaded, _policy = load()
             print(config.show(loaded) if arguments.show_config else f"{arguments.config}: the configuration is good")
             return cli.OK
-        return _serve(Service(load, loop), loop)
+        handed = systemd.take_sockets(os.environ)
+        kept = Kept(wake_table.path_for(_hook_socket(arguments, handed), "configuration"), arguments.config)
+        first, failure = _first(arguments, load, kept)
+        mine = "hook" in handed or first[0].daemon.hook_socket == _hook_socket(arguments, handed)
+        service = Service(load, loop, first, kept if mine else None)
+        service.reload_failure = failure
+        return _serve(service, loop, handed)
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
@@ -49,10 +57,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         return cli.EX_OSERR
 
 
-def _serve(service: Service, loop: Server) -> int:
+def _hook_socket(arguments: argparse.Namespace, handed: Mapping[str, socket.socket]) -> str:
+    """The hook socket's path, as far as it is known without the configuration: else that of a host."""
+    if "hook" in handed:
+        return str(handed["hook"].getsockname())
+    return str(arguments.hook_socket or wake_table.DEFAULT_SOCKET)
+
+
+def _first(
+    arguments: argparse.Namespace, load: Callable[[], tuple[Config, Policy]], kept: Kept
+) -> tuple[tuple[Config, Policy], str]:
+    """The configuration to start with, and why it is not the one on disk: then it is the one that was last in force.
+
+    Raises ConfigError without either.
+    """
+    try:
+        return load(), ""
+    except ConfigError as error:
+        try:
+            source = kept.load()
+            if source is None:
+                raise
+            serving = registry.build(source, _overrides(arguments))
+        except (Unusable, ConfigError) as unusable:
+            if unusable is error:
+                raise
+            reason = f"can't serve in its place: {unusable}"
+            raise ConfigError([*error.problems, Problem(Origin(kept.path, 0), reason)]) from None
+        journal.kept_serves(error)
+        return serving, str(error)
+
+
+def _serve(service: Service, loop: Server, handed: Mapping[str, socket.socket]) -> int:
     # The watch's thread parses XML now and then; a request must not wait 5 ms, Python's default, for its turn.
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    sockets, own_sockets = _sockets(service)
+    sockets, own_sockets = _sockets(service, handed)
     service.sockets = {name: sock.getsockname() for name, sock in sockets.items()}
     service.keep_wake_table(wake_table.path_for(sockets["hook"].getsockname()))
     service.watch.start()
@@ -70,7 +109,7 @@ def _serve(service: Service, loop: Server) -> int:
     )
     systemd.notify_ready(service.summary())
     loop.run()
-    service.settle()
+    service.close()
     for path in own_sockets.values():
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -78,10 +117,9 @@ def _serve(service: Service, loop: Server) -> int:
     return cli.OK
 
 
-def _sockets(service: Service) -> tuple[dict[str, socket.socket], dict[str, str]]:
+def _sockets(service: Service, handed: Mapping[str, socket.socket]) -> tuple[dict[str, socket.socket], dict[str, str]]:
     """The listening sockets by name, systemd's or our own, and the paths of our own ones."""
-    sockets = systemd.take_sockets(os.environ)
-    own_sockets = {}
+    sockets, own_sockets = dict(handed), {}
     loaded = service.config.daemon
     for name, path in (("hook", loaded.hook_socket), ("control", loaded.control_socket)):
         if name not in sockets:

@@ -23,7 +23,9 @@ def families(service: Service) -> Iterator[Family]:
     yield gauge("start_time_seconds", "When the daemon started.", ({}, service.started_at))
     yield gauge("config_loaded_time_seconds", "When the configuration in force was read.", ({}, service.loaded_at))
     current = not service.reload_failure
-    yield gauge("config_current", "Whether the last reload succeeded.", ({}, current))
+    yield gauge(
+        "config_current", "Whether the configuration on disk could be used at the last start or reload.", ({}, current)
+    )
     yield gauge("history_records", "Decisions that are remembered.", ({}, len(service.history)))
     yield gauge("history_size_bytes", "Memory that they take.", ({}, service.history.used))
     build = {"version": __version__, "python": platform.python_version(), "libvirt": version_text(libvirt.getVersion())}

@@ -30,6 +30,7 @@ MESSAGE_IDS = {
     "held": "3af7f3e5c83f4f8e91b4aa46d3f7614d",
     "reloaded": "53b34efd6667438c8c08775813cb42e6",
     "reload-failed": "b3d562377ead476e8260a33d43fd9044",
+    "kept-serves": "f2824146d4ec4982a87bdb64873e7e21",
     "drifted": "1cd828bd7d4b4378b35dfa854367a2a9",
     "no-longer-drifted": "b313d2d5a78d454ca695c56ac3aa6ac3",
     "audit-failed": "0273cd6bc2ef4abc8783afb6c3847581",
@@ -127,6 +128,12 @@ def reload_failed(error: ConfigError) -> None:
     """The old configuration stays."""
     text = f"the configuration was not reloaded, the old one stays in force: {error}"
     log.error("%s", text, extra={"fields": {"MESSAGE_ID": MESSAGE_IDS["reload-failed"], "CODE": "bad-config"}})
+
+
+def kept_serves(error: ConfigError) -> None:
+    """The configuration on disk is bad at a start; the one that was last in force serves."""
+    text = f"the configuration on disk is bad, the one that was last in force serves in its place: {error}"
+    log.error("%s", text, extra={"fields": {"MESSAGE_ID": MESSAGE_IDS["kept-serves"], "CODE": "bad-config"}})
 
 
 def drifted(drift: Drift) -> None:

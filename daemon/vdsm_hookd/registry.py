@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Iterable, Mapping
 
 from vdsm_hookd import config, hooks
-from vdsm_hookd.config import Config, Hooks
+from vdsm_hookd.config import Config, Hooks, Source
 from vdsm_hookd.declared import rewrite
 from vdsm_hookd.hook import Hook
 from vdsm_hookd.ini import DEFAULT, ConfigError, Entry, Problem
@@ -19,7 +19,12 @@ ENTRY_POINTS = "vdsm_hookd.hooks"
 
 def configure(main: str, overrides: Iterable[Entry] = ()) -> tuple[Config, Policy]:
     """Read, check and compile everything that the configuration in `main` says. Raises ConfigError."""
-    source = config.read(main, overrides)
+    return build(config.read(main), overrides)
+
+
+def build(source: Source, overrides: Iterable[Entry] = ()) -> tuple[Config, Policy]:
+    """Check and compile what was read; `overrides`, the command line's, win over it. Raises ConfigError."""
+    source = source._replace(entries=(*source.entries, *overrides))
     enabled = source.last("hooks", "enabled") or Entry("hooks", "enabled", " ".join(Hooks().enabled), DEFAULT)
     known = find(enabled)
     loaded = config.build(source, {name: hook.options for name, hook in known.items()})

@@ -19,6 +19,7 @@ from vdsm_hookd.document import Memory
 from vdsm_hookd.follow import Followers
 from vdsm_hookd.history import History, Record
 from vdsm_hookd.ini import ConfigError, Origin, Problem
+from vdsm_hookd.kept import Kept
 from vdsm_hookd.lookout import Domain, Lookout
 from vdsm_hookd.metrics import Metrics
 from vdsm_hookd.once import Once
@@ -32,6 +33,8 @@ GATHER = 0.02
 MAX_GATHERED = 64
 UPDATE_ASK_TIMEOUT = 2.0
 """Seconds that an update of a running vNIC waits for libvirt at least: a guess may move it."""
+KEEP_TIMEOUT = 1.0
+"""Seconds that a stop waits for the disk."""
 LARGE = 64 * 1024
 """Bytes of a document that is not kept waiting for it."""
 
@@ -39,9 +42,17 @@ LARGE = 64 * 1024
 class Service:
     """The state that requests are answered from: a configuration, its policy, and the watch's network view."""
 
-    def __init__(self, load: Callable[[], tuple[Config, Policy]], server: Server) -> None:
-        """Raises ConfigError when the configuration can't be used."""
+    def __init__(
+        self,
+        load: Callable[[], tuple[Config, Policy]],
+        server: Server,
+        first: tuple[Config, Policy],
+        kept: Kept | None = None,
+    ) -> None:
+        """`load` reads the configuration on disk for a reload, and `first` is what serves until then. What is in force
+        is kept in `kept`, if that is given."""
         self._load = load
+        self._kept = kept
         self._server = server
         self.started_at = time.time()
         self.sockets: Mapping[str, str] = {}
@@ -53,7 +64,7 @@ class Service:
         self._calls = wire.CallReader()
         self._memory = Memory()
         self._wake_path = ""
-        loaded, policy = load()
+        loaded, policy = first
         self.metrics = Metrics(policy)
         self.history = History(loaded.history.entries, loaded.history.size)
         self.followers = Followers(server.call_later)
@@ -76,6 +87,8 @@ class Service:
         self._lookout.uri = config.audit.uri
         self._hook_users = frozenset({0, os.geteuid(), _uid(config.daemon.vdsm_user)})
         self.control_group = _gid(config.daemon.control_group)
+        if self._kept is not None:
+            self._kept.keep(config.source)
         """The gid of the group that may ask on the control socket, if there is one."""
 
     def keep_wake_table(self, path: str) -> None:
@@ -192,6 +205,12 @@ class Service:
         if len(self._unsettled) >= MAX_GATHERED or (self._unsettled and len(self._unsettled[-1][0].document) > LARGE):
             self.settle()
 
+    def close(self) -> None:
+        """Put down what is left, and wait a moment for what is to be kept."""
+        self.settle()
+        if self._kept is not None:
+            self._kept.wait(KEEP_TIMEOUT)
+
     def settle(self) -> None:
         """Tell the journal, the metrics, the history and who follows it of the decisions that were made since the last
         time. Whoever asks about these has it done first."""
@@ -214,7 +233,8 @@ class Service:
     def degraded(self) -> Sequence[str]:
         """Why an operator should come; nothing while all is well."""
         stale = f"the configuration on disk is not in force: {self.reload_failure}" if self.reload_failure else ""
-        return [reason for reason in (self.watch.view.outage, stale) if reason]
+        not_kept = self._kept.failure if self._kept is not None else ""
+        return [reason for reason in (self.watch.view.outage, stale, not_kept) if reason]
 
 
 def _uid(user: str) -> int:

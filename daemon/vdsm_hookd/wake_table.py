@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 
 DEFAULT_SOCKET = "/run/vdsm-hookd/hook.sock"
-DEFAULT_PATH = "/var/lib/vdsm-hookd/wake"
+_STATE = "/var/lib/vdsm-hookd"
 MAX_SIZE = 256 * 1024
 """Bytes that the shim reads; a larger table it would not rely on."""
 
 
-def path_for(hook_socket: str) -> str:
-    """Where the shim of this hook socket looks: on a host in /var/lib, elsewhere beside the socket. As in shim/."""
-    return DEFAULT_PATH if hook_socket == DEFAULT_SOCKET else f"{hook_socket}.wake"
+def path_for(hook_socket: str, name: str = "wake") -> str:
+    """Where the shim of this hook socket looks, or by another name its daemon: on a host in /var/lib, elsewhere beside
+    the socket. As in shim/."""
+    return f"{_STATE}/{name}" if hook_socket == DEFAULT_SOCKET else f"{hook_socket}.{name}"
 
 
 def write(path: str, table: str) -> None:

@@ -18,6 +18,7 @@ from tests.boot.hooks import run_hook
 from tests.boot.machine import Machine
 from tests.faults import FULL, held
 from tests.real.wait import wait_for
+from vdsm_hookd.journal import MESSAGE_IDS
 
 SERVICE = "vdsm-hookd.service"
 DROP_IN = f"/etc/systemd/system/{SERVICE}.d/fault.conf"
@@ -44,8 +45,36 @@ def bad_interpreter(machine: Machine) -> Callable[[], object]:
     return lambda: machine.run("sed", "-i", f"1s,.*,{first},", program)
 
 
+def bad_first_configuration(machine: Machine) -> Callable[[], object]:
+    """Bad, and there was no good one before. Returns what mends it."""
+    machine.run("rm", "/var/lib/vdsm-hookd/configuration")
+    return bad_configuration(machine)
+
+
+def test_while_the_configuration_is_bad_the_last_good_one_serves(machine: Machine) -> None:
+    mend = bad_configuration(machine)
+    served = 0
+    try:
+        for _ in range(5):
+            dead = machine.pid()
+            machine.kill(signal.SIGKILL)
+            done = run_hook(machine)
+            assert (done.network, done.stderr) == ("glitter", "")
+            assert machine.pid() not in (0, dead)
+            served += 1
+        assert "the configuration on disk is not in force" in machine.call("hookctl", "status").stdout
+        assert "alow" in machine.call("hookctl", "check").stdout
+        message = f"MESSAGE_ID={MESSAGE_IDS['kept-serves']}"
+        assert "60-site.conf:2: [extnet] has no option 'alow'" in machine.journal(message)
+    finally:
+        mend()
+    machine.run("systemctl", "restart", SERVICE)
+    assert machine.status("hookctl", "status") == 0
+    held("daemon-down", served, "bad configuration after a kill: served by the last good one")
+
+
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("spoil", [bad_configuration, bad_interpreter])
+@pytest.mark.parametrize("spoil", [bad_first_configuration, bad_interpreter])
 def test_a_daemon_that_can_not_start_stops_only_the_vms_that_need_it(
     machine: Machine, spoil: Callable[[Machine], Callable[[], object]]
 ) -> None:

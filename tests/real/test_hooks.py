@@ -187,10 +187,11 @@ def test_the_operators_view(make_hookd: MakeHookd, test_node: str, extnet: Path)
     assert networks["ovs-net"]["virtualport"] == "openvswitch"
     assert [group["name"] for group in networks["ovs-net"]["portgroups"]] == ["engineering", "lab-42"]
     table = hookctl("networks").stdout.splitlines()
-    legend = ["NAME", "STATE", "FORWARD", "BRIDGE", "PRESENT", "VIRTUALPORT", "PORTGROUPS", "VNICS", "REWRITES"]
+    legend = ["NAME", "STATE", "KIND", "BRIDGE", "PRESENT", "PORTGROUPS", "VNICS", "REWRITES"]
     assert table[0].split() == legend
-    assert table[1].split()[:7] == ["glitter", "active", "bridge", "br-glitter", "no", "-", "-"]
-    assert table[1].split()[8] == "1"
+    assert table[1].split()[:6] == ["glitter", "active", "bridge", "br-glitter", "no", "-"]
+    assert table[1].split()[7] == "1"
+    assert [line.split()[2] for line in table[1:]] == ["bridge", "openvswitch", "nat"]
     assert len(hookctl("networks", "--no-legend").stdout.splitlines()) == 3
     assert "Portgroups: engineering (default), lab-42" in hookctl("networks", "ovs-net").stdout
     assert [hook["name"] for hook in hookctl_json("hooks")["hooks"]] == ["extnet", "macspoof", "qemucmdline"]

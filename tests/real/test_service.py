@@ -22,6 +22,7 @@ from tests.real.wait import wait_for
 from tests.vdsm import run_hooks
 
 CREATE = "before_device_create"
+KEPT = Path("/var/lib/vdsm-hookd/configuration")
 DENY = "[extnet]\ndeny = glitter\n"
 
 
@@ -104,6 +105,47 @@ def test_a_bad_configuration_is_no_start(private_host: None, tmp_path: Path) -> 
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 65
         assert done.stderr.startswith(f"{file}:2: [libvirt] resync = soon: must be a time")
+
+
+def test_while_the_configuration_is_bad_a_start_takes_the_last_good_one(
+    make_hookd: MakeHookd, test_node: str, extnet: Path
+) -> None:
+    hookd = make_hookd(test_node, DENY)
+    assert code(extnet) == "network-not-allowed"
+    hookd.stop()
+    hookd.configuration.write_text("[extnet]\nalow = x\n")
+    hookd.start()
+    assert code(extnet) == "network-not-allowed"
+    problem = f"{hookd.configuration}:2: [extnet] has no option 'alow'"
+    status = hookd.ask("status")
+    assert status["degraded"].startswith(f"the configuration on disk is not in force: {problem}")
+    assert hookctl("status").returncode == 1
+    metrics = {family["name"]: family["samples"] for family in hookd.ask("metrics")}
+    assert metrics["vdsm_hookd_config_current"][0]["value"] == 0
+    assert f"the one that was last in force serves in its place: {problem}" in hookd.logged()
+    # A reload with what is still bad changes nothing; one with a good one ends it, and is what the next start takes.
+    assert hookctl("reload").returncode == 65
+    assert code(extnet) == "network-not-allowed"
+    hookd.configuration.write_text("")
+    assert hookctl("reload").returncode == 0
+    assert (hookd.ask("status")["degraded"], code(extnet)) == ("", "")
+    hookd.stop()
+    hookd.configuration.write_text("no INI")
+    hookd.start()
+    assert code(extnet) == ""
+
+
+@pytest.mark.own_process
+def test_a_kept_configuration_that_is_damaged_is_no_start_and_is_named(make_hookd: MakeHookd, test_node: str) -> None:
+    hookd = make_hookd(test_node)
+    hookd.stop()
+    KEPT.write_bytes(KEPT.read_bytes()[:-9])
+    hookd.configuration.write_text("[extnet]\nalow = x\n")
+    with pytest.raises(AssertionError, match="exit status 65"):
+        hookd.start()
+    assert f"{KEPT}: can't serve in its place: it is damaged" in hookd.logged()
+    hookd.configuration.write_text("")
+    hookd.start()
 
 
 def test_sockets_are_taken_from_systemd_by_their_names(private_host: None, tmp_path: Path, test_node: str) -> None:
