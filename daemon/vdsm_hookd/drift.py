@@ -60,7 +60,8 @@ def vnics(domain_xml: bytes) -> list[Vnic]:
     found = []
     for interface in root.iterfind("devices/interface"):
         mac = document.attribute(interface, "mac", "address").lower()
-        extnet, engine_network = declared.get(mac, ("", ""))
+        alias = document.attribute(interface, "alias", "name")
+        extnet, engine_network = declared.get((mac, alias)) or declared.get((mac, ""), ("", ""))
         place = (document.attribute(interface, "source", attribute) for attribute in ("network", "portgroup", "bridge"))
         found.append(Vnic(name, uuid, mac, extnet, engine_network, *place))
     return found
@@ -83,15 +84,16 @@ def judge(vnic: Vnic, networks: NetworkView, mapped: Mapping[str, str]) -> Drift
     return Drift(vnic.vm_name, vnic.vm_uuid, vnic.mac, declared, vnic.where)
 
 
-def _metadata(root: etree._Element) -> Iterator[tuple[str, tuple[str, str]]]:
-    """By MAC address: the property extnet as vdsm hands it to hooks, and the Engine network."""
+def _metadata(root: etree._Element) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+    """By MAC address and, for the two of a failover pair, alias: the property extnet as vdsm hands it to hooks, and the
+    Engine network."""
     vm = root.find(f"metadata/{_OVIRT}vm")
     if vm is None:
         return
     of_vm = vm.findtext(f"{_OVIRT}custom/{_OVIRT}extnet", "").strip()
     for device in vm.iterchildren(f"{_OVIRT}device"):
-        custom = device.find(f"{_OVIRT}custom")
-        extnet = ""
-        if custom is not None and len(custom):  # vdsm runs before_device_create for no other device
-            extnet = of_vm or custom.findtext(f"{_OVIRT}extnet", "").strip()  # the VM's property wins
-        yield device.get("mac_address", "").lower(), (extnet, device.findtext(f"{_OVIRT}network", "").strip())
+        # The VM's property wins. vdsm hands it to the hooks for every vNIC, and drops a vNIC's own <custom> if it is
+        # empty.
+        extnet = of_vm or device.findtext(f"{_OVIRT}custom/{_OVIRT}extnet", "").strip()
+        key = device.get("mac_address", "").lower(), device.get("alias", "")
+        yield key, (extnet, device.findtext(f"{_OVIRT}network", "").strip())

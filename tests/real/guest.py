@@ -13,7 +13,7 @@ from tests.real.ovs import bridge_of
 
 _SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 _MEMORY_KIB = 64 * 1024
-_PCIE_PORTS = 8
+_PCIE_PORTS = 16
 _ADDRESS = "192.0.2.4"
 
 # What libvirt would refuse to start here, each tried alone: storage and a display
@@ -103,6 +103,10 @@ class Guest:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it, if it still runs."""
         try:
             self._domain().destroy()
         except libvirt.libvirtError as error:
@@ -149,6 +153,11 @@ class Guest:
     def update(self, interface_xml: str) -> None:
         """The call that vdsm makes after before_update_device."""
         self._domain().updateDeviceFlags(interface_xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+    def set_metadata(self, xml: str, uri: str) -> None:
+        """What vdsm writes down of the VM."""
+        kind, flags = libvirt.VIR_DOMAIN_METADATA_ELEMENT, libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._domain().setMetadata(kind, xml, "o", uri, flags)
 
     def _domain(self) -> libvirt.virDomain:
         return self._libvirtd.conn.lookupByName(self.name)

@@ -32,7 +32,7 @@ def vnic(source: str, custom: str = "<o:extnet>glitter</o:extnet>", of_vm: str =
         vnic('<source bridge="anything"/>', "<o:other>1</o:other>"),
         vnic('<source bridge="anything"/>', mac="56:6f:1a:2b:00:05"),
         vnic('<source network="glitter"/>', of_vm="<o:extnet>glitter</o:extnet>"),
-        vnic('<source bridge="anything"/>', "", of_vm="<o:extnet>glitter</o:extnet>"),
+        vnic('<source network="glitter"/>', "", of_vm="<o:extnet>glitter</o:extnet>"),
     ],
 )
 def test_a_vnic_that_is_where_it_was_declared_is_no_drift(found: Vnic) -> None:
@@ -51,6 +51,10 @@ def test_a_vnic_that_is_where_it_was_declared_is_no_drift(found: Vnic) -> None:
         (
             vnic('<source network="glitter"/>', of_vm="<o:extnet>ovs-net</o:extnet>"),
             "web-01 56:6f:1a:2b:00:04 declared ovs-net, is on glitter",
+        ),
+        (
+            vnic('<source bridge="ovirtmgmt"/>', "", of_vm="<o:extnet>glitter</o:extnet>"),
+            "web-01 56:6f:1a:2b:00:04 declared glitter, is on ovirtmgmt",
         ),
         (
             vnic('<source bridge="x"/>', "<o:extnet>a&#10;b</o:extnet>"),
@@ -76,3 +80,25 @@ def test_the_sample_domain() -> None:
     first, second = vnics(documents.read("domain.xml"))
     assert (first.extnet, first.engine_network, first.bridge) == ("glitter", "ovirtmgmt", "ovirtmgmt")
     assert (second.extnet, second.engine_network, second.bridge) == ("", "storage", "storage")
+
+
+def test_the_two_of_a_failover_pair_are_told_apart_by_their_alias() -> None:
+    def device(alias: str, extnet: str) -> str:
+        custom = f"<o:custom><o:extnet>{extnet}</o:extnet></o:custom>"
+        return f'<o:device alias="{alias}" mac_address="{MAC}">{custom}</o:device>'
+
+    def interface(alias: str, network: str) -> str:
+        return (
+            f'<interface type="bridge"><mac address="{MAC}"/><source network="{network}"/><alias name="{alias}"/>'
+            "</interface>"
+        )
+
+    xml = (
+        '<domain xmlns:o="http://ovirt.org/vm/1.0"><name>n</name><metadata><o:vm>'
+        f"{device('ua-a', 'glitter')}{device('ua-b', 'ovs-net')}</o:vm></metadata><devices>"
+        f"{interface('ua-a', 'glitter')}{interface('ua-b', 'glitter')}</devices></domain>"
+    )
+    first, second = (judge(found, VIEW, {}) for found in vnics(xml.encode()))
+    assert first is None
+    assert second is not None
+    assert (second.declared, second.actual) == ("ovs-net", "glitter")
