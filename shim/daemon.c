@@ -77,8 +77,8 @@ static const char *connect_to_server(const struct call *call, int fd) {
         refuse(call, BAD_OPTION, call->socket, "is too long for a socket's name", NULL);
     strcpy(address.sun_path, call->socket);
     if (connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) {
-        if (errno == ENOENT || errno == ECONNREFUSED || errno == EAGAIN || errno == EINTR)
-            return strerror(errno); /* not there yet, restarting, or with a full queue: it passes */
+        if (errno == ENOENT || errno == EACCES || errno == ECONNREFUSED || errno == EAGAIN || errno == EINTR)
+            return strerror(errno); /* not there, or not ours, yet; restarting; with a full queue: it passes */
         refuse(call, DAEMON_UNREACHABLE, call->socket, "can't be connected to: ", strerror(errno), NULL);
     }
     /* Whoever managed to bind the path could otherwise hand any XML to the VMs. */

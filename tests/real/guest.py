@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Protocol
 
 import libvirt
 from lxml import etree
 
-from tests.real.libvirtd import Libvirtd
 from tests.real.ovs import bridge_of
 
 _SAMPLES = Path(__file__).resolve().parent.parent / "samples"
@@ -90,10 +90,17 @@ def domain_with(interface: str) -> str:
     return bootable(str(etree.tostring(domain, encoding="unicode")))
 
 
+class Connected(Protocol):
+    """Who has a connection to libvirt that may write: the same one each time, or a new one after a restart."""
+
+    @property
+    def conn(self) -> libvirt.virConnect: ...
+
+
 class Guest:
     """A running domain, for as long as the block lasts."""
 
-    def __init__(self, libvirtd: Libvirtd, domain_xml: str) -> None:
+    def __init__(self, libvirtd: Connected, domain_xml: str) -> None:
         self._libvirtd = libvirtd
         self._xml = domain_xml
         self.name = _name_of(domain_xml)

@@ -76,9 +76,18 @@ class Update:
 class Vm:
     """A running VM as vdsm knows it."""
 
-    def __init__(self, hooks: Path, make_guest: MakeGuest, *vnics: Vnic, stock: bool = False, **custom: str) -> None:
+    def __init__(
+        self,
+        hooks: Path,
+        make_guest: MakeGuest,
+        *vnics: Vnic,
+        stock: bool = False,
+        user: str | None = None,
+        **custom: str,
+    ) -> None:
         """Start it. `custom` are the VM's properties. With `stock` vdsm's own extnet script did the rewrites."""
         self._hooks = hooks
+        self._user = user
         self._custom = custom
         self.vnics = list(vnics)
         domain = etree.fromstring(bootable(_without_vnics()).encode())
@@ -142,7 +151,7 @@ class Vm:
         raise LookupError(vnic.alias)
 
     def _hooked(self, event: str, xml: str, custom: Mapping[str, str]) -> str:
-        done = run_hooks(self._hooks, event, xml, {**custom, **self._custom}, vm_id=self.vm_id)
+        done = run_hooks(self._hooks, event, xml, {**custom, **self._custom}, vm_id=self.vm_id, user=self._user)
         assert not done.failed, done.stderr
         return done.xml
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
@@ -12,7 +13,7 @@ import msgpack
 import pytest
 
 from tests import faults
-from tests.shim.host import GENEROUS, NEW, OLD, Host, needs_root, quiet, refused, untouched
+from tests.shim.host import GENEROUS, NEW, NOBODY, OLD, Host, become_nobody, needs_root, quiet, refused, untouched
 from tests.shim.peer import (
     Talk,
     answer,
@@ -98,6 +99,27 @@ def test_a_daemon_that_comes_late(host: Host, serve: Serve) -> None:
     process = subprocess.Popen(host.command("--timeout=30"), env=host.environment())
     try:
         serve(rewrite(NEW))
+        assert process.wait(GENEROUS) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert host.document.read_bytes() == NEW
+
+
+@needs_root
+def test_a_socket_that_is_not_ours_yet(host: Host, serve: Serve) -> None:
+    """systemd makes the hook socket as root's, and gives it to vdsm a moment later."""
+    serve(rewrite(NEW))
+    os.chown(host.document, NOBODY, NOBODY)
+    os.chown(host.document.parent, NOBODY, NOBODY)
+    host.socket.chmod(0o600)
+    assert "Permission denied" in refused(host.run("--timeout=0.2", preexec=become_nobody), "daemon-unreachable")
+    process = subprocess.Popen(host.command("--timeout=30"), env=host.environment(), preexec_fn=become_nobody)
+    try:
+        ends = time.monotonic() + GENEROUS
+        while b"bad-document" not in host.run("--timeout=0.1", preexec=become_nobody).stderr:  # until it has the lock
+            assert time.monotonic() < ends
+        host.socket.chmod(0o666)
         assert process.wait(GENEROUS) == 0
     finally:
         process.kill()
