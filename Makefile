@@ -117,7 +117,8 @@ LINKS = $(DEVICE:%=%/50_extnet) before_device_migrate_destination/50_extnet \
 	$(DEVICE:%=%/50_macspoof) before_vm_start/50_macspoof before_vm_start/50_qemucmdline
 # All others, but for nestedvt, which changes every VM: whoever wants that enables it, and makes its link.
 EXTRA = boot_hostdev cpuflags diskunmap httpsisoboot log_console log_firmware macbind smbios spiceoptions
-EXTRA_LINKS = before_device_create/50_allocate_net $(EXTRA:%=before_vm_start/50_%)
+EXTRA_LINKS = before_device_create/50_allocate_net $(EXTRA:%=before_vm_start/50_%) \
+	before_update_device/50_allocate_net before_update_device/50_macbind
 
 TO_SHIM = ../../../vdsm-hookd/hook-shim
 # vdsm may look at any moment: a link that is right stays.

@@ -9,10 +9,12 @@ decides, so that vNICs spread as evenly, each stays with its network, and `hookc
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from lxml import etree
 
 from vdsm_hookd import tree
+from vdsm_hookd.events import UPDATE
 from vdsm_hookd.hook import Call, Hook, bad_property, text_property
 
 MAX_NETWORKS = 4096
@@ -21,10 +23,30 @@ MAX_NETWORKS = 4096
 
 def allocate(call: Call) -> bool:
     """before_device_create."""
+    return _allocate(call, _drawn(call, _networks(call)))
+
+
+def keep_allocated(call: Call) -> bool:
+    """before_update_device: a running vNIC stays on its network while that is one of them."""
+    networks = _networks(call)
+    running = call.look()
+    interface = next(call.document.iter("interface"), None)
+    if running is None or interface is None:
+        return _allocate(call, _drawn(call, networks))
+    bridge = running.bridge if running.bridge in networks else _drawn(call, networks)
+    for note in running.hold_or_plug(interface, bridge, call.networks, call.host):
+        call.note(note)
+    return True
+
+
+def _networks(call: Call) -> list[str]:
     networks = text_property(call, "equivnets", MAX_NETWORKS).split()
     if not networks:
         raise bad_property(call, "equivnets", "names no network")
-    network = networks[_draw(call.document) % len(networks)]
+    return networks
+
+
+def _allocate(call: Call, network: str) -> bool:
     changed = False
     for source in call.document.iter("source"):
         if not source.attrib:
@@ -38,13 +60,13 @@ def allocate(call: Call) -> bool:
 HOOK = Hook(
     name="allocate_net",
     properties=("equivnets",),
-    events={"before_device_create": allocate},
+    events={"before_device_create": allocate, UPDATE: keep_allocated},
     vnic_properties={"equivnets": r"^\S+( +\S+)*$"},
 )
 
 
-def _draw(document: etree._Element) -> int:
-    """A number that looks drawn by lot, and is the same for the same vNIC."""
-    mac = next(document.iter("mac"), None)
-    seed = etree.tostring(document) if mac is None else mac.get("address", "").lower().encode()
-    return int.from_bytes(hashlib.sha256(seed).digest()[:8], "big")
+def _drawn(call: Call, networks: Sequence[str]) -> str:
+    """One that looks drawn by lot, and is the same for the same vNIC."""
+    mac = next(call.document.iter("mac"), None)
+    seed = etree.tostring(call.document) if mac is None else mac.get("address", "").lower().encode()
+    return networks[int.from_bytes(hashlib.sha256(seed).digest()[:8], "big") % len(networks)]

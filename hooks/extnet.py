@@ -25,7 +25,7 @@ from vdsm_hookd.events import UPDATE
 from vdsm_hookd.hook import Call, Hook, Refusal, bad_property, quote, shell_word, text_property
 from vdsm_hookd.networks import Kind, Network
 from vdsm_hookd.options import option
-from vdsm_hookd.running import NOT_LIVE
+from vdsm_hookd.running import NOT_LIVE, RESTART
 from vdsm_hookd.tree import remove, set_attributes
 
 MAX_NAME = 255
@@ -101,7 +101,7 @@ def update(call: Call) -> bool:
         if reason:
             wanted = f"{target.name}/{target.portgroup}" if target.portgroup else target.name
             what = f"the vNIC is to join network {quote(wanted)}, but {reason}"
-            raise Refusal(NOT_LIVE, what, "restart the VM, which starts it there", target.name)
+            raise Refusal(NOT_LIVE, what, RESTART, target.name)
         notes = running.move(interface, network, target.portgroup)
     for note in notes:
         call.note(note)

@@ -6,7 +6,8 @@ A bridge of Open vSwitch brings <virtualport type="openvswitch"/> along. libvirt
 give its profile no network filter, or the VM `macspoof=true`.
 
 Like vdsm's hook before Python 3 broke it, but MAC addresses compare without case on both sides, a MAC address that no
-vNIC has is noted, and a vNIC that is on Open vSwitch already gets no second <virtualport>. What a bridge is says
+vNIC has is noted, a vNIC that is on Open vSwitch already gets no second <virtualport>, and before_update_device keeps a
+running vNIC on its bridge. What a bridge is says
 `Host.bridge_kind`, not the driver's name that ethtool gives: so bridges whose frames Open vSwitch itself moves count.
 """
 
@@ -15,7 +16,8 @@ from __future__ import annotations
 from lxml import etree
 
 from vdsm_hookd import tree
-from vdsm_hookd.hook import Call, Hook, bad_property, quote, text_property
+from vdsm_hookd.events import UPDATE
+from vdsm_hookd.hook import Call, Hook, Refusal, bad_property, quote, text_property
 
 
 def bind(call: Call) -> bool:
@@ -24,11 +26,10 @@ def bind(call: Call) -> bool:
     kinds = {bridge: call.host.bridge_kind(bridge) for bridge in set(wanted.values())}
     for bridge, kind in kinds.items():
         if not kind:
-            raise bad_property(call, "macbind", f"names {quote(bridge)}, which is no bridge of this host")
+            raise _no_bridge(call, bridge)
     bound = set()
     for interface in list(tree.domain(call).iter("interface")):
-        mac = next(interface.iter("mac"), None)
-        address = "" if mac is None else mac.get("address", "").lower()
+        address = _mac(interface)
         if address in wanted:
             bridge = wanted[address]
             _bind(interface, bridge, kinds[bridge])
@@ -39,12 +40,41 @@ def bind(call: Call) -> bool:
     return bool(bound)
 
 
+def keep_bound(call: Call) -> bool:
+    """before_update_device: a link toggle or another profile leaves a running vNIC on its bridge."""
+    wanted = _wanted(call)
+    for interface in call.document.iter("interface"):
+        bridge = wanted.get(_mac(interface), "")
+        if not bridge:
+            continue
+        running = call.look()
+        kind = call.host.bridge_kind(bridge)
+        if not kind:
+            raise _no_bridge(call, bridge)
+        if running is None:
+            _bind(interface, bridge, kind)
+            return True
+        for note in running.hold_or_plug(interface, bridge, call.networks, call.host):
+            call.note(note)
+        return True
+    return False
+
+
 HOOK = Hook(
     name="macbind",
     properties=("macbind",),
-    events={"before_vm_start": bind},
+    events={"before_vm_start": bind, UPDATE: keep_bound},
     vm_properties={"macbind": r"^\{.*\}$"},
 )
+
+
+def _mac(interface: etree._Element) -> str:
+    mac = next(interface.iter("mac"), None)
+    return "" if mac is None else mac.get("address", "").lower()
+
+
+def _no_bridge(call: Call, bridge: str) -> Refusal:
+    return bad_property(call, "macbind", f"names {quote(bridge)}, which is no bridge of this host")
 
 
 def _wanted(call: Call) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from lxml import etree
 
 from vdsm_hookd import document
-from vdsm_hookd.hook import quote
+from vdsm_hookd.hook import Refusal, quote
 from vdsm_hookd.host import Host
 from vdsm_hookd.networks import Network, NetworkView
 from vdsm_hookd.tree import remove, set_attributes
@@ -24,6 +24,9 @@ DUMMY_BRIDGE = ";vdsmdummy;"
 
 NOT_LIVE = "not-live"
 """The code for what libvirt can't do to a running vNIC."""
+
+RESTART = "restart the VM, which starts it there"
+"""What to do about it."""
 
 PORTGROUP_FIXED = 10_006_000
 """The first libvirt that refuses another portgroup (as virConnectGetLibVersion counts, 10.6.0)."""
@@ -116,8 +119,7 @@ class Running:
             return "libvirt 10.6 and later change no portgroup of a running vNIC"
         if self.network == network.name and self._virtualport == network.virtualport_for(portgroup) == "openvswitch":
             return ""
-        is_plain = self._type in _TAP and not self._virtualport
-        if is_plain and not kind.unfit and not network.vlan_for(portgroup):
+        if self.is_plain() and not kind.unfit and not network.vlan_for(portgroup):
             return ""
         return f"libvirt can't move a running vNIC from {self.where} to {kind.title}"
 
@@ -129,6 +131,22 @@ class Running:
         if vlan:  # libvirt 9.0 takes a new tag from here alone, and of a portgroup's only takes the old one off
             _put(interface, "vlan", document.parse(vlan.encode()))
         _set_source(interface, "network", {"network": network.name, "portgroup": portgroup})
+        return notes
+
+    def is_plain(self) -> bool:
+        """Whether it is plugged into a Linux bridge: libvirt changes that for another one."""
+        return self._type in _TAP and not self._virtualport
+
+    def hold_or_plug(self, interface: etree._Element, bridge: str, networks: NetworkView, host: Host) -> list[str]:
+        """Make an update leave the vNIC where it is, if that is on this bridge of the host, or else plug it into it.
+        Returns what people should know, or raises Refusal where libvirt can't do that."""
+        if self.bridge == bridge:
+            return self.stay(interface, networks, host)
+        if not self.is_plain() or host.bridge_kind(bridge) != "bridge":
+            what = f"the vNIC is to go to bridge {quote(bridge)}, but libvirt can't move a running one there from"
+            raise Refusal(NOT_LIVE, f"{what} {self.where}", RESTART)
+        notes = self._keep(interface, ())
+        _set_source(interface, "bridge", {"bridge": bridge})
         return notes
 
     def stay(self, interface: etree._Element, networks: NetworkView, host: Host) -> list[str]:
@@ -166,7 +184,7 @@ class Running:
                     f"<{tag}> stays as the VM started with it, for libvirt can't change that on a running vNIC"
                 )
             _put(interface, tag, live)
-        if self._type in _TAP and not self._virtualport:
+        if self.is_plain():
             return notes
         for tag in ("filterref", "port"):
             if self._live.find(tag) is None and interface.find(tag) is not None:

@@ -337,6 +337,19 @@ def test_a_mapped_vnic_and_one_without_a_filter_stay(
             assert (FILTER in vm.live(mapped), FILTER in vm.live(free)) == (True, False)
 
 
+def test_vnics_that_macbind_and_allocate_net_have_placed_stay(
+    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest
+) -> None:
+    make_hookd(URI, f"{CONFIGURATION}[hooks]\nenabled = extnet macspoof macbind allocate_net\n")
+    link_hook(hooks, "macbind", ("before_vm_start", "before_update_device"))
+    link_hook(hooks, "allocate_net", ("before_device_create", "before_update_device"))
+    bound, allocated = Vnic(next(_macs)), Vnic(next(_macs), {"equivnets": "kind-bridge"})
+    with Vm(hooks, make_guest, bound, allocated, macbind=f"{{'{bound.mac}': 'kind-isolated'}}") as vm:
+        for of, kind in ((bound, "isolated"), (allocated, "bridge")):
+            for link in ("down", "up"):
+                assert stays(kinds, vm, of, kind, vm.update(of, link=link), link) == "ok"
+
+
 def test_the_two_of_a_pair_with_one_mac_address_are_told_apart(
     make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest
 ) -> None:

@@ -15,7 +15,7 @@ from vdsm_hookd import networks, options, running
 from vdsm_hookd.decision import Decision, Request, decide
 from vdsm_hookd.events import UPDATE
 from vdsm_hookd.hook import Call, Hook, Refusal
-from vdsm_hookd.hooks import extnet, macspoof
+from vdsm_hookd.hooks import allocate_net, extnet, macbind, macspoof
 from vdsm_hookd.host import Host
 from vdsm_hookd.networks import Network, NetworkView
 from vdsm_hookd.policy import Policy, Rule
@@ -294,6 +294,37 @@ def test_macspoof_never_makes_an_update_fail(host: Host) -> None:
         assert made.outcome == ("rewritten" if removed else "unchanged")
     two = b"<devices>" + filtered + filtered + b"</devices>"
     assert decide(Request(UPDATE, "macspoof", {"ifacemacspoof": b"1"}, two), policy, view(), host).outcome != "refused"
+
+
+@pytest.mark.parametrize(
+    ("hook", "name", "value", "outcome", "bridge"),
+    [
+        (macbind.HOOK, "macbind", f"{{'{MAC}': 'b-iso'}}", "rewritten", "b-iso"),
+        (macbind.HOOK, "macbind", f"{{'{MAC.upper()}': 'b-br'}}", "rewritten", "b-br"),
+        (macbind.HOOK, "macbind", "{'00:00:00:00:00:01': 'b-br'}", "unchanged", ""),
+        (macbind.HOOK, "macbind", f"{{'{MAC}': 'gone'}}", "held", "b-iso"),
+        (macbind.HOOK, "macbind", "no literal", "held", "b-iso"),
+        (allocate_net.HOOK, "equivnets", "b-br b-iso b-nat", "rewritten", "b-iso"),
+        (allocate_net.HOOK, "equivnets", "b-br", "rewritten", "b-br"),
+        (allocate_net.HOOK, "equivnets", "gone", "held", "b-iso"),
+        (allocate_net.HOOK, "equivnets", " ", "held", "b-iso"),
+    ],
+)
+def test_other_hooks_that_choose_a_bridge_keep_a_running_vnic_on_it(
+    hook: Hook, name: str, value: str, outcome: str, bridge: str, tmp_path: Path
+) -> None:
+    own = host_with(tmp_path, "b-iso/bridge", "b-br/bridge", "b-nat/bridge")
+    policy = Policy([Rule(hook, None, "here")])
+    on = f'<interface type="bridge"><mac address="{MAC}"/><source bridge="b-iso"/><alias name="{ALIAS}"/></interface>'
+    seen = running.find(f"<domain><devices>{on}</devices></domain>".encode(), engine(), 9_000_000)
+    made = decide(Request(UPDATE, hook.name, {name: value.encode()}, engine(), seen), policy, view(), own)
+    assert made.outcome == outcome
+    if bridge:
+        assert place_of(made.document) == ("bridge", {"bridge": bridge}, "")
+    on_ovs = decide(Request(UPDATE, hook.name, {name: value.encode()}, engine(), look("ovs")), policy, view(), own)
+    assert on_ovs.outcome in ("held", "unchanged")
+    unseen = Request(UPDATE, hook.name, {name: value.encode()}, engine(), Look(failure="away"))
+    assert decide(unseen, policy, view(), own).outcome == {"held": "refused"}.get(outcome, outcome) or "gone" in value
 
 
 def test_the_two_of_a_failover_pair_are_told_apart_by_their_alias() -> None:
