@@ -39,7 +39,7 @@ class Libvirt:
     resync: float = option("10s", options.duration, "how often everything is read again: not all changes send an event")
     ask_timeout: float = option("80ms", options.duration, "how long a request waits for libvirt before it is refused")
     look_timeout: float = option(
-        "10s", options.duration, "how long an update of a running vNIC waits for libvirt to show the vNIC"
+        "10s", options.short_duration, "how long an update of a running vNIC waits for libvirt to show the vNIC"
     )
 
 

@@ -206,11 +206,9 @@ def _held(request: Request, refused: Decision, networks: NetworkView, host: Host
         return refused._replace(what=f"{refused.what}; {_unseen(request)}", blind=request.look is None)
     try:
         interface = document.parse(request.document)
-    except document.BadDocument:
-        return refused
-    if interface.tag != "interface":
-        return refused
-    notes = running.stay(interface, networks, host)
+        notes = running.stay(interface, networks, host)
+    except Exception as error:  # most likely the document can't be used, which was refused for that
+        return refused if isinstance(error, document.BadDocument) else refused._replace(error=error)
     what = f"{refused.what}; the running vNIC stays on {running.where}"
     remedy = f"{refused.remedy}{RETRY if refused.code != NOT_LIVE else ''}"
     doubts = dict.fromkeys([*refused.doubts, *([running.network] if running.network else [])])
@@ -231,7 +229,9 @@ def _unseen(request: Request) -> str:
 
 
 def _running(request: Request) -> Running | None:
-    return Running(request.look) if request.look is not None and not request.look.failure else None
+    if request.look is None or request.look.failure:
+        return None
+    return Running(request.look)
 
 
 def _identity(root: etree._Element) -> _Facts:

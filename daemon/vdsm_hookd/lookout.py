@@ -71,7 +71,7 @@ class Lookout:
                     domain = connection.lookupByUUIDString(look.vm_id)
                     return Domain(domain.XMLDesc(0).encode(), connection.getLibVersion())
             except libvirt.libvirtError as error:
-                failure = f"libvirt at {self.uri}: {error_text(error)}"
+                failure = " ".join(f"libvirt at {self.uri}: {error_text(error)}".split())
                 is_final = error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_INVALID_ARG)
                 if is_final or time.monotonic() + _PAUSE >= gives_up:
                     return Domain(failure=failure)

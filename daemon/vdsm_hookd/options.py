@@ -112,6 +112,14 @@ def duration(value: str) -> float:
     return seconds
 
 
+def short_duration(value: str) -> float:
+    """A `duration` of at most 20s: the shim waits 30 s for an answer, at most."""
+    seconds = duration(value)
+    if seconds > 20:
+        raise ValueError("must be at most 20s, for the shim does not wait longer than 30 s")
+    return seconds
+
+
 def interval(value: str) -> float:
     """A `duration`, or `off`, which is 0."""
     return 0.0 if value == "off" else duration(value)

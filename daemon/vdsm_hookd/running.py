@@ -75,6 +75,8 @@ def find(domain_xml: bytes, vnic_xml: bytes, version: int) -> Look:
         for interface in live.iterfind("devices/interface")
         if _mac(interface) == mac and alias in ("", document.attribute(interface, "alias", "name"))
     ]
+    if wanted.tag != "interface":
+        return Look(failure="the document is no <interface>")
     if len(found) != 1:
         return Look(failure=f"the running VM has {len(found)} vNICs with MAC address {quote(mac)}, not one")
     return Look(etree.tostring(found[0], encoding="UTF-8", with_tail=False), version)

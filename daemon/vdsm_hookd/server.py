@@ -135,9 +135,9 @@ class Server:
                 if on_ready is not None:  # an earlier event of this round may have closed it
                     on_ready()
             while self._timers and self._timers[0][0] <= self.clock():
-                heapq.heappop(self._timers)[2]()
+                self._make(heapq.heappop(self._timers)[2])
             while self._calls:
-                self._calls.popleft()()
+                self._make(self._calls.popleft())
 
     def stop(self) -> None:
         """Accept nothing more; `run` returns when every accepted request has its answer, or soon after that."""
@@ -160,6 +160,12 @@ class Server:
         self._wakeup_sender.close()
 
     # The loop's own business.
+
+    def _make(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception:  # our own bug must cost what it was about, not the daemon
+            log.exception("a call of the loop failed")
 
     def _wait(self) -> float:
         return max(0.0, self._timers[0][0] - self.clock()) if self._timers else -1
