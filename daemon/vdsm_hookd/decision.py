@@ -67,7 +67,12 @@ class Decision(NamedTuple):
     @property
     def message(self) -> str:
         """The one line behind the hook's name that a refusal puts into vdsm's log and the Engine's."""
-        return f"{self.code}: {self.what}{self.about}: {self.remedy}"
+        return f"{self.reason}: {self.remedy}"
+
+    @property
+    def reason(self) -> str:
+        """The same without the remedy."""
+        return f"{self.code}: {self.what}{self.about}"
 
     @property
     def about(self) -> str:

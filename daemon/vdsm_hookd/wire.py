@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Union
@@ -16,10 +17,13 @@ HEADER = struct.Struct(">I")
 MAX_PAYLOAD = 5 * 1024 * 1024
 """Bytes: a document of the largest size, and room for the environment."""
 MAX_REFUSAL = 1024
+"""Bytes, as of MAX_REMEDY."""
+MAX_REMEDY = 768
 MAX_VARIABLES = 64
 MAX_CONTAINERS = 16
 """Arrays and maps in one question."""
 _SMALL = 64 * 1024
+_BREAK = re.compile(r"[^\S ]")  # of two blanks in a name each counts
 Payload = Union[bytes, memoryview]
 _PACKER = msgpack.Packer(use_bin_type=True)  # one for all: each has a buffer of a megabyte to get and to give back
 
@@ -123,7 +127,7 @@ def hook_reply(decision: Decision) -> bytes:
     """The frame that answers a hook call."""
     outcome, body, notes = decision.outcome, decision.document, decision.notes
     if outcome == "refused":
-        body = _line(decision.message)
+        body = _line(decision.reason, f": {decision.remedy}")
     elif outcome == "held":
         outcome, notes = "rewritten", (decision.message, *notes)
     return frame([VERSION, outcome, body, notes])
@@ -213,5 +217,12 @@ def _short(value: object) -> bool:
     return isinstance(value, str) and len(value) <= 255
 
 
-def _line(text: str) -> bytes:
-    return " ".join(text.split()).encode("utf-8", "backslashreplace")[:MAX_REFUSAL].decode("utf-8", "ignore").encode()
+def _line(reason: str, remedy: str = "") -> bytes:
+    """A refusal's line. Where that is too long, the reason is cut, but never the remedy: the half of a command may be
+    another command. One that is too long by itself is left out."""
+    line, end = (_BREAK.sub(" ", text).encode("utf-8", "backslashreplace") for text in (reason, remedy))
+    if len(end) > MAX_REMEDY:
+        end = b""
+    if len(line) + len(end) > MAX_REFUSAL:
+        line = line[: MAX_REFUSAL - len(end) - 3].decode("utf-8", "ignore").encode() + b"..."
+    return line + end
