@@ -16,13 +16,12 @@ import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Callable, NamedTuple
-from xml.sax.saxutils import quoteattr
 
 from lxml import etree
 
-from vdsm_hookd import networks, options
+from vdsm_hookd import networks, options, virsh
 from vdsm_hookd.events import UPDATE
-from vdsm_hookd.hook import Call, Hook, Refusal, bad_property, quote, shell_word, text_property
+from vdsm_hookd.hook import Call, Hook, Refusal, bad_property, quote, text_property
 from vdsm_hookd.networks import Kind, Network
 from vdsm_hookd.options import option
 from vdsm_hookd.running import NOT_LIVE, RESTART
@@ -183,48 +182,37 @@ def _mapped(call: Call) -> str | None:
 def _usable(call: Call, target: Target) -> Network:
     """The network, which has to be there, active, and to have the portgroup. Raises Refusal."""
     network = target.network
-    word = shell_word(target.name, "NETWORK")
-    start = f"virsh net-start {word} && virsh net-autostart {word}"
     if network is None:
         raise Refusal(
             "network-missing",
-            f"libvirt on this host has no network {quote(target.name)}",
-            f"{_meant(call, target)}define it (virsh net-define FILE), start it ({start}), or correct {target.said_by}",
+            f"libvirt on this host has no network {quote(target.name)}{_meant(call, target)}",
+            f"define and start it ({virsh.define(target.name)}), or correct {target.said_by}",
             target.name,
         )
     if not network.active:
         raise Refusal(
             "network-inactive",
             f"libvirt network {quote(target.name)} is not active",
-            f"start it ({start})",
+            f"start it and keep it so ({virsh.start(target.name)})",
             target.name,
         )
     if target.portgroup and network.portgroup(target.portgroup) is None:
         raise Refusal(
             "portgroup-missing",
             f"libvirt network {quote(target.name)} has no portgroup {quote(target.portgroup)}",
-            f"add it ({_add_portgroup(network, word, target.portgroup)}), or correct {target.said_by}",
+            f"add it ({virsh.add_portgroup(network, target.portgroup)}), or correct {target.said_by}",
             target.name,
         )
     return network
 
 
 def _meant(call: Call, target: Target) -> str:
-    """Portgroups stand behind a slash; some write a colon."""
-    name, _colon, portgroup = target.name.partition(":")
-    known = call.networks.by_name.get(name)
-    if known is None or not portgroup or known.portgroup(portgroup) is None:
-        return ""
-    return f"write {quote(f'{name}/{portgroup}')} for portgroup {quote(portgroup)} of network {quote(name)}; else "
-
-
-def _add_portgroup(network: Network, word: str, portgroup: str) -> str:
-    """The command that adds it to the running network; net-edit's would be there at the network's next start only."""
-    of_ovs = network.kind() is networks.OPEN_VSWITCH
-    inner = "<vlan><tag id='VLAN'/></vlan>" if of_ovs else ""
-    xml = f"<portgroup name={quoteattr(portgroup)}>{inner}</portgroup>"
-    command = f"virsh net-update --live --config {word} add portgroup {shell_word(xml, 'XML')}"
-    return f"{command}, with its VLAN's number" if of_ovs else command
+    """A guess, where a colon stands in the slash's place."""
+    for at, char in enumerate(target.name):
+        network, portgroup = target.name[:at], target.name[at + 1 :]
+        if char == ":" and portgroup and not target.portgroup and network in call.networks.by_name:
+            return f"; did you mean {quote(f'{network}/{portgroup}')}?"
+    return ""
 
 
 def _rewrite(call: Call, target: Target, network: Network | None) -> bool:

@@ -7,9 +7,7 @@ what it can't do it refuses. It never reads files, the environment, the clock or
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable
@@ -25,21 +23,21 @@ if TYPE_CHECKING:
 
 MAX_QUOTED = 64
 """Characters of an untrusted value that a message shows."""
-MAX_WORD = 160
-"""Characters of a word in a remedy: two of them fit into a refusal, whose length is limited."""
+MAX_OPERAND = 260
+"""Characters of an operand that has a stand-in: two of them fit into a remedy (wire.MAX_REMEDY)."""
 # Unicode's control characters (Cc), and what XML can't carry at all: surrogates and two noncharacters.
 UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-_LITERAL = re.compile("[0-9A-Za-z/_.:-]")
 _HARMLESS = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+_WORD = re.compile(r"[\w@%+=:./-]+", re.ASCII)  # means the same to a shell without quotes
 
 
 class Refusal(Exception):
     """This call can't be served: the hook says why, and what to do.
 
     `code` is one of CONTRACT's words, `what` a clause that says what is wrong, `remedy` a clause in the imperative;
-    both are one line and hold untrusted values only through `quote`. `network` is the libvirt network it is about:
-    where the state of a network is the reason (`network-missing`, `network-inactive`, `portgroup-missing`), libvirt
-    itself is asked about it before the refusal stands.
+    both are one line and hold untrusted values only through `quote`, and in a command through `operand`. `network` is
+    the libvirt network it is about: where the state of a network is the reason (`network-missing`, `network-inactive`,
+    `portgroup-missing`), libvirt itself is asked about it before the refusal stands.
 
     At before_update_device a refusal leaves the running vNIC where it is, and the Engine's other changes are made.
     """
@@ -152,19 +150,25 @@ def plain(value: str) -> str:
     return value if _HARMLESS.fullmatch(value) else quote(value)
 
 
-def shell_word(value: str, otherwise: str = "") -> str:
-    """A name as one word of a command that root pastes into bash: quoted where it needs it, in printable ASCII.
+def operand(value: str, stand_in: str = "") -> str:
+    """A name as an operand of a command that an operator may paste into a shell: it arrives there as it is, and does
+    nothing else.
 
-    `otherwise`, if given, stands for a name that is too long for a refusal, as NETWORK does in a manual.
+    Printable ASCII in any POSIX shell; what is not is written as $'...', which bash, zsh and POSIX.1-2024 know.
+    `stand_in`, if given, takes the place of one that is longer than MAX_OPERAND.
     """
-    if value.isascii() and value.isprintable():
-        word = shlex.quote(value)
+    if _WORD.fullmatch(value):
+        word = value
+    elif value.isascii() and value.isprintable():
+        word = "'{}'".format(value.replace("'", "'\\''"))
     else:
-        escaped = (chr(byte) if _LITERAL.match(chr(byte)) else f"\\x{byte:02x}" for byte in os.fsencode(value))
-        word = f"$'{''.join(escaped)}'"
-    if value.startswith("-"):
+        raw = value.encode("utf-8", "surrogateescape")  # a file's name need not be UTF-8
+        # Three octal digits are three, whatever follows.
+        word = "".join(chr(byte) if 0x20 <= byte < 0x7F and byte not in b"'\\" else f"\\{byte:03o}" for byte in raw)
+        word = f"$'{word}'"
+    if value.startswith("-"):  # or it would be read as an option
         word = f"-- {word}"
-    return otherwise if otherwise and len(word) > MAX_WORD else word
+    return stand_in if stand_in and len(word) > MAX_OPERAND else word
 
 
 def text_property(call: Call, name: str, max_bytes: int) -> str:

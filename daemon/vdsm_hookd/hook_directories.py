@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vdsm_hookd.finding import Finding
-from vdsm_hookd.hook import shell_word
+from vdsm_hookd.hook import operand, plain
 
 DIRECTORIES = "/usr/libexec/vdsm/hooks"
 SHIM = "/usr/libexec/vdsm-hookd/hook-shim"
@@ -69,14 +69,12 @@ def inspect(
     found = findings(programs, hooks, directories, shim)
     mode = os.stat(shim).st_mode if os.path.isfile(shim) else 0
     if not mode & 0o111:
-        what = "is missing or not executable, so vdsm runs none of the links"
-        found.append(
-            Finding("no-shim", shim, what, f"install it again (make install), or chmod 755 {shell_word(shim)}")
-        )
+        what, remedy = "is missing or not executable, so vdsm runs none of the links", "install it again (make install)"
+        found.append(Finding("no-shim", shim, what, f"chmod 755 {operand(shim)}, or {remedy}"))
     elif mode & 0o022:
         what = f"may be written by others (mode {stat.S_IMODE(mode):04o}), who are then vdsm"
         found.append(
-            Finding("shim-rights", shim, what, f"install it again (make install), then chmod 755 {shell_word(shim)}")
+            Finding("shim-rights", shim, what, f"chmod 755 {operand(shim)}, and install it again (make install)")
         )
     return programs, found
 
@@ -111,10 +109,9 @@ def _served(hook: str, event: str, there: Sequence[Program], directories: str, s
         if program not in links and (finding := _intruder(hook, program, place, shim, bool(links)))
     ]
     for program in links[1:]:
+        path = f"{place}/{program.name}"
         what = f"runs {hook} a second time, after {links[0].name}"
-        found.append(
-            Finding("linked-twice", f"{place}/{program.name}", what, f"rm {shell_word(f'{place}/{program.name}')}")
-        )
+        found.append(Finding("linked-twice", path, what, f"rm {operand(path)}"))
     if not links and not found:
         found.append(Finding("not-linked", place, f"has no link for {hook}", _linking(shim, f"{place}/50_{hook}")))
     return found
@@ -125,10 +122,10 @@ def _intruder(hook: str, program: Program, place: str, shim: str, is_linked: boo
     path = f"{place}/{program.name}"
     if program.kind == "link":
         what, remedy = f"leads to {program.target}, not to the shim", _linking(shim, path)
-        return Finding("link-elsewhere", path, what, f"rm {shell_word(path)}" if is_linked else remedy)
+        return Finding("link-elsewhere", path, what, f"rm {operand(path)}" if is_linked else remedy)
     if program.kind == "script" and program.runs:
         what = f"is a program of its own, which runs {'beside' if is_linked else 'in place of'} vdsm-hookd's {hook}"
-        remedy = f"remove it (rpm -qf {shell_word(path)} names its package)"
+        remedy = f"remove it, with its package if it has one (rpm -qf {operand(path)})"
         return Finding("stock-script", path, what, remedy if is_linked else f"{remedy}, then {_linking(shim, path)}")
     return None
 
@@ -143,18 +140,13 @@ def _not_served(
             continue
         if hook in hooks:
             served = ", ".join(hooks[hook])
-            what, remedy = (
-                f"is a link for an event that {hook} does not serve",
-                f"rm {shell_word(path)} (it serves {served})",
-            )
-            yield Finding("event-not-served", path, what, remedy)
+            what = f"is a link for an event that {hook} does not serve, which are {served}"
+            yield Finding("event-not-served", path, what, f"rm {operand(path)}")
         else:
             what = f"is a link for {hook}, which is not enabled: what asks for it is refused"
-            yield Finding(
-                "not-enabled", path, what, f"add {hook} to [hooks] enabled and hookctl reload, or rm {shell_word(path)}"
-            )
+            remedy = f"rm {operand(path)}, or add {plain(hook)} to [hooks] enabled and hookctl reload"
+            yield Finding("not-enabled", path, what, remedy)
 
 
 def _linking(shim: str, path: str) -> str:
-    folder, target, link = (shell_word(each) for each in (os.path.dirname(path), shim, path))
-    return f"mkdir -p {folder} && ln -sfn {target} {link}"
+    return f"mkdir -p {operand(os.path.dirname(path))} && ln -sfn {operand(shim)} {operand(path)}"

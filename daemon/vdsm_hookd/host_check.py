@@ -12,11 +12,11 @@ from pathlib import Path
 
 from lxml import etree
 
-from vdsm_hookd import client, network_list, schema, wake_table
+from vdsm_hookd import client, network_list, schema, virsh, wake_table
 from vdsm_hookd.config import Config
 from vdsm_hookd.decision import Request, decide
 from vdsm_hookd.finding import Finding
-from vdsm_hookd.hook import plain, shell_word
+from vdsm_hookd.hook import operand, plain
 from vdsm_hookd.host import Host
 from vdsm_hookd.networks import NetworkView
 from vdsm_hookd.policy import Policy
@@ -56,7 +56,7 @@ def sockets(config: Config) -> Iterator[Finding]:
             continue
         mode = stat.S_IMODE(status.st_mode)
         if not stat.S_ISSOCK(status.st_mode):
-            yield Finding("no-socket", path, "is no socket", f"rm {shell_word(path)}, then {_NEW_SOCKETS}")
+            yield Finding("no-socket", path, "is no socket", f"rm {operand(path)} && {_NEW_SOCKETS}")
         elif mode & forbidden:
             allowed = 0o777 & ~forbidden
             text = f"({what}) has mode {mode:04o}, more than {allowed:04o}"
@@ -127,8 +127,7 @@ def _bridges(view: NetworkView) -> Iterator[Finding]:
     """libvirt calls a network active though its bridge was deleted, and then starts no VM on it."""
     for network in view.by_name.values():
         if network.active and network.bridge and not Host().has_interface(network.bridge):
-            word = shell_word(network.name, "NETWORK")
-            remedy = f"make it again; libvirt's own come back with virsh net-destroy {word} && virsh net-start {word}"
+            remedy = f"make it again; libvirt's own come back with a new start ({virsh.restart(network.name)})"
             what = f"is active, but this host has no bridge {network.bridge}, so libvirt starts no VM on it"
             yield Finding("bridge-missing", f"network {network.name}", what, remedy)
 
@@ -154,11 +153,11 @@ def wake(config: Config, policy: Policy) -> Iterator[Finding]:
         return
     if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o044 != 0o044:
         what = "(the shim's wake table) is no file that everybody may read, so the shim does not rely on it"
-        yield Finding("wake-table-rights", path, what, f"rm {shell_word(path)}, then {restart}")
+        yield Finding("wake-table-rights", path, what, f"rm {operand(path)} && {restart}")
     for place, mode in ((path, status.st_mode), (os.path.dirname(path), os.stat(os.path.dirname(path)).st_mode)):
         if mode & 0o022:
             what = f"may be written by others (mode {stat.S_IMODE(mode):04o}), who then decide what wakes the shim"
-            yield Finding("wake-table-rights", place, what, f"chmod go-w {shell_word(place)}")
+            yield Finding("wake-table-rights", place, what, f"chmod go-w {operand(place)}")
     if text != policy.wake_table():
         what = "(the shim's wake table) is not what the configuration says: it is not in force"
         yield Finding("not-in-force", path, what, "hookctl reload")

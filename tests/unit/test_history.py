@@ -101,7 +101,7 @@ def test_its_own_measure_is_what_python_allocates() -> None:
     gc.collect()
     allocated, _peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert 0.8 * allocated < history.used < 2 * allocated
+    assert 0.8 * allocated < history.used < 2.5 * allocated  # it takes 4 bytes for a character
 
 
 def test_a_row_of_hooks_keeps_each_document_once() -> None:

@@ -48,7 +48,7 @@ def woken_by(rule: Mapping[str, Any]) -> str:
 
 
 def finding_lines(findings: Iterable[Finding]) -> str:
-    """A line each, with the code in a colour on a terminal."""
+    """One harmless line each, with the code in a colour on a terminal."""
     colour = render.colour_wanted()
     codes = [(render.paint(finding.code, "bad", colour), finding) for finding in findings]
-    return "\n".join(f"{code}{str(finding)[len(finding.code) :]}" for code, finding in codes)
+    return "\n".join(f"{code}{render.safe(str(finding)[len(finding.code) :])}" for code, finding in codes)

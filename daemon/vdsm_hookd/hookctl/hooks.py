@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,11 +26,16 @@ def add_directories(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--directories",
         metavar="DIR",
+        type=os.path.abspath,
         default=hook_directories.DIRECTORIES,
         help="vdsm's hook directories (default: %(default)s)",
     )
     parser.add_argument(
-        "--shim", metavar="FILE", default=hook_directories.SHIM, help="what the links lead to (default: %(default)s)"
+        "--shim",
+        metavar="FILE",
+        type=os.path.abspath,
+        default=hook_directories.SHIM,
+        help="what the links lead to (default: %(default)s)",
     )
 
 
