@@ -30,13 +30,19 @@ class Host:
         self.place = place
         self.socket = place / "s"
         self.table = place / "s.wake"
-        self.hook = place / "before_nic_hotplug" / "50_extnet"
-        self.hook.parent.mkdir()
-        self.hook.symlink_to(shim)
+        self.shim = shim
+        self.hook = self.link("before_nic_hotplug")
         self.document = place / "doc" / "vm.xml"
         self.document.parent.mkdir()
         self.document.write_bytes(OLD)
         self.document.chmod(0o600)
+
+    def link(self, event: str) -> pathlib.Path:
+        """The hook at this event, as a package links it."""
+        hook = self.place / event / "50_extnet"
+        hook.parent.mkdir()
+        hook.symlink_to(self.shim)
+        return hook
 
     def environment(self, **changes: str | None) -> dict[str, str]:
         settings: dict[str, str | None] = {

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import socket
 import subprocess
 import time
@@ -144,6 +146,33 @@ def test_an_update_of_a_running_vnic_waits_longer_than_all_else(host: Host, serv
         update.kill()
         update.wait()
     assert host.document.read_bytes() == NEW
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.parametrize(
+    ("event", "options", "seconds"),
+    [
+        ("before_update_device", [], 30),
+        ("before_device_create", [], 5),
+        ("before_device_create", ["--event=before_update_device"], 30),
+        ("before_update_device", ["--event=after_update_device"], 5),
+        ("before_update_device", ["--timeout=7"], 7),
+    ],
+)
+def test_how_long_it_would_wait(host: Host, serve: Serve, event: str, options: list[str], seconds: int) -> None:
+    """All waiting for an answer is one poll(2) for what is left of the deadline."""
+
+    def answer_late(talk: Talk) -> None:
+        talk.request()
+        talk.wait(0.5)
+        talk.send(reply("unchanged"))
+
+    serve(answer_late)
+    host.hook = host.link(event)
+    log = host.place / "trace"
+    quiet(host.run(*options, wrapper=["strace", "-qq", "-o", str(log), "-e", "trace=poll"]))
+    longest = max(int(left) for left in re.findall(r"\], 1, (\d+)\)", log.read_text()))
+    assert 1000 * (seconds - 2) < longest <= 1000 * seconds
 
 
 def test_a_refusal_before_the_request_is_read(host: Host, serve: Serve) -> None:
