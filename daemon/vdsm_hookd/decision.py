@@ -236,7 +236,10 @@ def _unseen(request: Request) -> str:
 def _running(request: Request) -> Running | None:
     if request.look is None or request.look.failure:
         return None
-    return Running(request.look)
+    try:
+        return Running(request.look)
+    except document.BadDocument:  # libvirt's own words: never seen
+        return None
 
 
 def _identity(root: etree._Element) -> _Facts:

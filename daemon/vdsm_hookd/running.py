@@ -69,14 +69,14 @@ def find(domain_xml: bytes, vnic_xml: bytes, version: int) -> Look:
         live, wanted = document.parse(domain_xml), document.parse(vnic_xml)
     except document.BadDocument as error:
         return Look(failure=f"the VM's XML or the vNIC's can't be used: {error}")
+    if wanted.tag != "interface":
+        return Look(failure="the document is no <interface>")
     mac, alias = _mac(wanted), document.attribute(wanted, "alias", "name")
     found = [
         interface
         for interface in live.iterfind("devices/interface")
         if _mac(interface) == mac and alias in ("", document.attribute(interface, "alias", "name"))
     ]
-    if wanted.tag != "interface":
-        return Look(failure="the document is no <interface>")
     if len(found) != 1:
         return Look(failure=f"the running VM has {len(found)} vNICs with MAC address {quote(mac)}, not one")
     return Look(etree.tostring(found[0], encoding="UTF-8", with_tail=False), version)
@@ -188,10 +188,11 @@ class Running:
             _put(interface, tag, live)
         if self.is_plain():
             return notes
-        for tag in ("filterref", "port"):
-            if self._live.find(tag) is None and interface.find(tag) is not None:
-                _put(interface, tag, None)
-                notes.append(f"left out <{tag}>, which libvirt refuses where the vNIC is")
+        for path in ("filterref", "port[@isolated='yes']"):
+            misfit = interface.find(path)
+            if misfit is not None and self._live.find(path) is None:
+                _put(interface, misfit.tag, None)
+                notes.append(f"left out <{misfit.tag}>, which libvirt refuses where the vNIC is")
         return notes
 
 
