@@ -34,8 +34,7 @@ def keep_allocated(call: Call) -> bool:
     if running is None or interface is None:
         return _allocate(call, _drawn(call, networks))
     bridge = running.bridge if running.bridge in networks else _drawn(call, networks)
-    for note in running.hold_or_plug(interface, bridge, call.networks, call.host):
-        call.note(note)
+    call.plug(interface, running, bridge)
     return True
 
 

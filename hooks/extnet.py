@@ -94,16 +94,14 @@ def update(call: Call) -> bool:
     network = _usable(call, target)
     interface, _source = _interface_and_source(call)
     if running.is_on(network, target.portgroup):
-        notes = running.stay(interface, call.networks, call.host)
+        call.notes += running.stay(interface, call.networks, call.host)
     else:
         reason = running.why_not_to(network, target.portgroup, call.host)
         if reason:
             wanted = f"{target.name}/{target.portgroup}" if target.portgroup else target.name
             what = f"the vNIC is to join network {quote(wanted)}, but {reason}"
             raise Refusal(NOT_LIVE, what, RESTART, target.name)
-        notes = running.move(interface, network, target.portgroup)
-    for note in notes:
-        call.note(note)
+        call.notes += running.move(interface, network, target.portgroup)
     return True
 
 

@@ -54,8 +54,7 @@ def keep_bound(call: Call) -> bool:
         if running is None:
             _bind(interface, bridge, kind)
             return True
-        for note in running.hold_or_plug(interface, bridge, call.networks, call.host):
-            call.note(note)
+        call.plug(interface, running, bridge)
         return True
     return False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from lxml import etree
 
@@ -102,6 +102,32 @@ def attribute(parent: etree._Element, child: str, name: str) -> str:
     """The attribute of the first such child; empty without one."""
     element = parent.find(child)
     return "" if element is None else element.get(name, "")
+
+
+def remove(element: etree._Element) -> None:
+    """Take the element out and leave the text behind it, which lxml keeps in its tail."""
+    parent = element.getparent()
+    assert parent is not None  # never the root
+    if element.tail:
+        previous = element.getprevious()
+        if previous is None:
+            parent.text = (parent.text or "") + element.tail
+        else:
+            previous.tail = (previous.tail or "") + element.tail
+    parent.remove(element)
+
+
+def set_attributes(element: etree._Element, wanted: Mapping[str, str | None]) -> bool:
+    """Give the attributes these values, None for none; returns whether that changed any."""
+    changed = False
+    for name, value in wanted.items():
+        if element.get(name) != value:
+            changed = True
+            if value is None:
+                del element.attrib[name]
+            else:
+                element.set(name, value)
+    return changed
 
 
 class Memory:

@@ -10,25 +10,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 from lxml import etree
 
 from vdsm_hookd.host import Host
 from vdsm_hookd.networks import NetworkView
 from vdsm_hookd.options import NoOptions
+from vdsm_hookd.running import NOT_LIVE, RESTART, Running
+from vdsm_hookd.text import MAX_QUOTED as MAX_QUOTED
+from vdsm_hookd.text import operand as operand
+from vdsm_hookd.text import plain as plain
+from vdsm_hookd.text import quote as quote
 
-if TYPE_CHECKING:
-    from vdsm_hookd.running import Running
-
-MAX_QUOTED = 64
-"""Characters of an untrusted value that a message shows."""
-MAX_OPERAND = 260
-"""Characters of an operand that has a stand-in: two of them fit into a remedy (wire.MAX_REMEDY)."""
 # Unicode's control characters (Cc), and what XML can't carry at all: surrogates and two noncharacters.
 UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-_HARMLESS = re.compile(r"[\w.:-]{1,64}", re.ASCII)
-_WORD = re.compile(r"[\w@%+=:./-]+", re.ASCII)  # means the same to a shell without quotes
 
 
 class Refusal(Exception):
@@ -76,6 +72,13 @@ class Call:
         then the hook is called again with it."""
         self.wants_look = True
         return self.running
+
+    def plug(self, interface: etree._Element, running: Running, bridge: str) -> None:
+        """Plug the running vNIC into this bridge of the host, or leave it there. Raises Refusal where libvirt can't."""
+        reason = running.why_not_to_bridge(bridge, self.host)
+        if reason:
+            raise Refusal(NOT_LIVE, reason, RESTART)
+        self.notes += running.plug(interface, bridge, self.networks, self.host)
 
     def doubt(self, network: str) -> None:
         """The answer stands on the state of this network: have libvirt asked before it is given."""
@@ -130,45 +133,6 @@ def check_engine_regex(regex: str) -> None:
     there."""
     if not regex or ";" in regex or UNFIT.search(regex):
         raise ValueError(f"{regex!r} can't be defined on the Engine: no `;`, no control character, and not empty")
-
-
-def quote(value: str | bytes) -> str:
-    """An untrusted value for a one-line message: quoted, printable ASCII as it is, all else escaped, cut when long."""
-    if isinstance(value, bytes):
-        try:
-            text = value.decode()
-        except UnicodeDecodeError:
-            text = value.decode("latin-1")
-    else:
-        text = value
-    shown = text[:MAX_QUOTED].encode("unicode_escape").decode("ascii").replace("'", "\\'")
-    return f"'{shown}'" + ("..." if len(text) > MAX_QUOTED else "")
-
-
-def plain(value: str) -> str:
-    """An identifier for a one-line message: as it is where that is harmless, quoted where it is not."""
-    return value if _HARMLESS.fullmatch(value) else quote(value)
-
-
-def operand(value: str, stand_in: str = "") -> str:
-    """A name as an operand of a command that an operator may paste into a shell: it arrives there as it is, and does
-    nothing else.
-
-    Printable ASCII in any POSIX shell; what is not is written as $'...', which bash, zsh and POSIX.1-2024 know.
-    `stand_in`, if given, takes the place of one that is longer than MAX_OPERAND.
-    """
-    if _WORD.fullmatch(value):
-        word = value
-    elif value.isascii() and value.isprintable():
-        word = "'{}'".format(value.replace("'", "'\\''"))
-    else:
-        raw = value.encode("utf-8", "surrogateescape")  # a file's name need not be UTF-8
-        # Three octal digits are three, whatever follows.
-        word = "".join(chr(byte) if 0x20 <= byte < 0x7F and byte not in b"'\\" else f"\\{byte:03o}" for byte in raw)
-        word = f"$'{word}'"
-    if value.startswith("-"):  # or it would be read as an option
-        word = f"-- {word}"
-    return stand_in if stand_in and len(word) > MAX_OPERAND else word
 
 
 def text_property(call: Call, name: str, max_bytes: int) -> str:

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from lxml import etree
 
 from vdsm_hookd import document
-from vdsm_hookd.hook import Refusal, quote
+from vdsm_hookd.document import remove, set_attributes
 from vdsm_hookd.host import Host
 from vdsm_hookd.networks import Network, NetworkView
-from vdsm_hookd.tree import remove, set_attributes
+from vdsm_hookd.text import quote
 
 DUMMY_BRIDGE = ";vdsmdummy;"
 """A bridge without a way out, which vdsm makes on each host for vNICs that are to be on no network."""
@@ -139,14 +139,17 @@ class Running:
         """Whether it is plugged into a Linux bridge: libvirt changes that for another one."""
         return self._type in _TAP and not self._virtualport
 
-    def hold_or_plug(self, interface: etree._Element, bridge: str, networks: NetworkView, host: Host) -> list[str]:
-        """Make an update leave the vNIC where it is, if that is on this bridge of the host, or else plug it into it.
-        Returns what people should know, or raises Refusal where libvirt can't do that."""
+    def why_not_to_bridge(self, bridge: str, host: Host) -> str:
+        """Why libvirt can't plug it into this bridge of the host while it runs; empty where it can, or it is there."""
+        if self.bridge == bridge or (self.is_plain() and host.bridge_kind(bridge) == "bridge"):
+            return ""
+        return f"libvirt can't move a running vNIC from {self.where} to bridge {quote(bridge)}"
+
+    def plug(self, interface: etree._Element, bridge: str, networks: NetworkView, host: Host) -> list[str]:
+        """Make an update plug the vNIC into this bridge of the host, or leave it there. Returns what people should
+        know."""
         if self.bridge == bridge:
             return self.stay(interface, networks, host)
-        if not self.is_plain() or host.bridge_kind(bridge) != "bridge":
-            what = f"the vNIC is to go to bridge {quote(bridge)}, but libvirt can't move a running one there from"
-            raise Refusal(NOT_LIVE, f"{what} {self.where}", RESTART)
         notes = self._keep(interface, ())
         _set_source(interface, "bridge", {"bridge": bridge})
         return notes

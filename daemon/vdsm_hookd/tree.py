@@ -8,10 +8,12 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from lxml import etree
 
+from vdsm_hookd.document import remove as remove
+from vdsm_hookd.document import set_attributes as set_attributes
 from vdsm_hookd.hook import Call, Refusal, bad_property
 from vdsm_hookd.regex import Regex
 
@@ -54,32 +56,6 @@ def vm_name(call: Call) -> str:
     if not name or "/" in name:
         raise bad_xml("the domain has no <name> that can be part of a file name")
     return name
-
-
-def remove(element: etree._Element) -> None:
-    """Take the element out and leave the text behind it, which lxml keeps in its tail."""
-    parent = element.getparent()
-    assert parent is not None  # never the root
-    if element.tail:
-        previous = element.getprevious()
-        if previous is None:
-            parent.text = (parent.text or "") + element.tail
-        else:
-            previous.tail = (previous.tail or "") + element.tail
-    parent.remove(element)
-
-
-def set_attributes(element: etree._Element, wanted: Mapping[str, str | None]) -> bool:
-    """Give the attributes these values, None for none; returns whether that changed any."""
-    changed = False
-    for name, value in wanted.items():
-        if element.get(name) != value:
-            changed = True
-            if value is None:
-                del element.attrib[name]
-            else:
-                element.set(name, value)
-    return changed
 
 
 def extend_qemu_commandline(root: etree._Element, arguments: Iterable[str]) -> None:

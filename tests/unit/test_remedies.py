@@ -22,9 +22,10 @@ from tests.remedies import Shell, commands
 from tests.unit.test_extnet import extend
 from vdsm_hookd import hook_directories, wire
 from vdsm_hookd.decision import Decision
-from vdsm_hookd.hook import MAX_OPERAND, UNFIT, operand
+from vdsm_hookd.hook import UNFIT
 from vdsm_hookd.hook_directories import Program
 from vdsm_hookd.networks import Network, NetworkView, Portgroup
+from vdsm_hookd.text import MAX_OPERAND, operand
 
 ODD = " '\"\\$`;&|<>()[]{}*?!#~=-%,:\n\t\r\x1b\x7f\x9b\u2028\u202eé😀0"
 CHARACTERS = st.one_of(st.sampled_from(ODD), st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"))
