@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import stat
 import threading
 
-from vdsm_hookd import journal
 from vdsm_hookd.config import Source
 from vdsm_hookd.ini import Entry, Origin
+
+log = logging.getLogger(__name__)
 
 _MAGIC = b"vdsm-hookd configuration 1 "
 """The form's version is in it: what another version wrote is not read."""
@@ -93,7 +95,7 @@ class Kept:
                 self.failure = ""
             except OSError as error:
                 self.failure = f"the configuration in force can't be kept for a later start: {error}"
-                journal.log.warning("%s", self.failure)
+                log.warning("%s", self.failure)
 
     def _write(self, content: bytes) -> None:
         """Put it in place of the old one, unless it is the same. Raises OSError."""
