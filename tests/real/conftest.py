@@ -21,10 +21,13 @@ from lxml import etree
 from tests.real.guest import Guest, sample
 from tests.real.hookd import Hookd, link_hook
 from tests.real.host import Bridge, require_private_host
+from tests.real.kinds import Kinds
 from tests.real.libvirtd import Libvirtd, Network
 from tests.real.makers import MakeBridge, MakeGuest, MakeHookd, MakeNetwork
 from tests.real.ovs import OpenVSwitch, OvsBridge
 from tests.real.unit import HookdUnit
+from tests.real.vdsm import ENGINE_BRIDGE
+from vdsm_hookd.running import DUMMY_BRIDGE
 
 # Interface names are short (15 characters) and unique per session.
 _numbers = count(1)
@@ -164,6 +167,21 @@ def make_hookd(private_host: None, tmp_path: Path) -> Iterator[MakeHookd]:
     yield make
     for daemon in started:
         daemon.close()
+
+
+@pytest.fixture
+def kinds(libvirtd: Libvirtd, ovs_bridge: OvsBridge, cleanup: ExitStack, make_bridge: MakeBridge) -> Kinds:
+    make_bridge(ENGINE_BRIDGE)
+    make_bridge(DUMMY_BRIDGE)
+    return Kinds(libvirtd, ovs_bridge, cleanup)
+
+
+@pytest.fixture
+def hooks(hooks_dir: Path) -> Path:
+    """extnet and macspoof, linked as their packages do."""
+    link_hook(hooks_dir)
+    events = ("before_vm_start", "before_device_create", "before_nic_hotplug", "before_update_device")
+    return link_hook(hooks_dir, "macspoof", events)
 
 
 @pytest.fixture

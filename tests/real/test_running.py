@@ -1,152 +1,23 @@
-"""vNICs on every kind of network, with real guests and vdsm's own order of events: where each is, and stays."""
+"""Running vNICs on every kind of network, with real guests and vdsm's own order of events: where each is, and stays."""
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import libvirt
 import pytest
-from lxml import etree
 
 from tests.real.hookd import hookctl_json, link_hook
-from tests.real.kinds import KINDS, LINUX_BRIDGES, NOT_HERE, Kinds
+from tests.real.kinds import KINDS, LINUX_BRIDGES, Kinds
 from tests.real.libvirtd import Libvirtd, Network
-from tests.real.makers import MakeBridge, MakeGuest, MakeHookd
+from tests.real.makers import MakeGuest, MakeHookd
 from tests.real.ovs import OvsBridge
 from tests.real.vdsm import ENGINE_BRIDGE, Update, Vm, Vnic
+from tests.real.vnics import CONFIGURATION, FILTER, URI, link_of, new_mac, place, table, vnic
 from tests.vdsm import run_hooks
-
-URI = "network:///system"
-CONFIGURATION = "[libvirt]\nask_timeout = 5s\n"
-FILTER = "vdsm-no-mac-spoofing"
-DUMMY_BRIDGE = ";vdsmdummy;"
-_macs = (f"56:6f:1a:2b:{number >> 8:02x}:{number & 255:02x}" for number in itertools.count(256))
-
-# What the Engine may write into a vNIC; each on each kind of network.
-CONTENTS: dict[str, dict[str, object]] = {
-    "plain": {},
-    "filterref": {"filter": FILTER},
-    "isolated": {"isolated": True},
-    "both": {"filter": FILTER, "isolated": True},
-    "mtu": {"mtu": 9000},
-    "queues": {"content": '<driver name="vhost" queues="2"/>'},
-    "bandwidth": {"content": '<bandwidth><inbound average="1000"/><outbound average="1000"/></bandwidth>'},
-    "boot order": {"content": '<boot order="{number}"/>'},
-    "link down": {"link": "down"},
-}
-
-
-@pytest.fixture
-def kinds(libvirtd: Libvirtd, ovs_bridge: OvsBridge, cleanup: ExitStack, make_bridge: MakeBridge) -> Kinds:
-    make_bridge(ENGINE_BRIDGE)
-    make_bridge(DUMMY_BRIDGE)
-    return Kinds(libvirtd, ovs_bridge, cleanup)
-
-
-@pytest.fixture
-def hooks(hooks_dir: Path) -> Path:
-    """extnet and macspoof, linked as their packages do."""
-    link_hook(hooks_dir)
-    events = ("before_vm_start", "before_device_create", "before_nic_hotplug", "before_update_device")
-    return link_hook(hooks_dir, "macspoof", events)
-
-
-def vnic(kind: str, number: int = 1, **content: object) -> Vnic:
-    """One for this kind of network."""
-    return Vnic(next(_macs), {"extnet": Kinds.value(kind)}, **_numbered(content, number))
-
-
-def _numbered(content: Mapping[str, object], number: int) -> dict[str, Any]:
-    return {key: value.format(number=number) if isinstance(value, str) else value for key, value in content.items()}
-
-
-def place(kinds: Kinds, vm: Vm, of: Vnic) -> str:
-    target = etree.fromstring(vm.live(of)).find("target")
-    assert target is not None
-    return kinds.place(str(target.get("dev")))
-
-
-def link_of(vm: Vm, of: Vnic) -> str:
-    link = etree.fromstring(vm.live(of)).find("link")
-    return "up" if link is None else str(link.get("state"))
-
-
-def table(title: str, columns: Iterable[str], rows: Mapping[str, Iterable[str]]) -> str:
-    lines = [("", *columns), *((name, *cells) for name, cells in rows.items())]
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    return "\n".join([f"\n{title}", *("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)])
-
-
-def tried(action: Callable[[], str], home: str) -> str:
-    """`ok` where a vNIC ends up at home; else where it is, or what libvirt says."""
-    try:
-        found = action()
-    except libvirt.libvirtError as error:
-        return str(error)
-    return "ok" if found == home else f"is on {found}"
-
-
-@pytest.mark.timeout(300)
-def test_every_content_starts_and_is_plugged_on_every_kind(
-    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What this kernel can't do on the Engine's own bridge either is not run, and the table says so."""
-    make_hookd(URI, CONFIGURATION)
-    rows: dict[str, list[str]] = {kind: [] for kind in KINDS}
-    remarks = []
-
-    def started(*of: Vnic) -> dict[str, str]:
-        with Vm(hooks, make_guest, *of) as vm:
-            return {each.mac: place(kinds, vm, each) for each in of}
-
-    def start(of: Vnic) -> str:
-        return started(of)[of.mac]
-
-    def all_started(*of: Vnic) -> str:
-        return str(started(*of))
-
-    def plug(into: Vm, of: Vnic) -> str:
-        into.plug(of)
-        return place(kinds, into, of)
-
-    for name, content in CONTENTS.items():
-        engines = [Vnic(next(_macs), **_numbered(content, 11)) for _ in range(2)]
-        vnics = {kind: vnic(kind, number, **content) for number, kind in enumerate(KINDS, start=1)}
-        unable = {_words(tried(partial(start, engines[0]), ENGINE_BRIDGE))}
-        homes = {of.mac: kinds.home(kind) for kind, of in vnics.items()}
-        together = tried(partial(all_started, *vnics.values()), str(homes))
-        cells = {
-            # Alone, where they do not start together: to see which does not.
-            kind: [together if together == "ok" else tried(partial(start, of), kinds.home(kind))]
-            for kind, of in vnics.items()
-        }
-        # With a boot order at the start, or none could be plugged.
-        with Vm(hooks, make_guest, Vnic(next(_macs), content='<boot order="12"/>')) as host:
-            unable.add(_words(tried(partial(plug, host, engines[1]), ENGINE_BRIDGE)))
-            for number, kind in enumerate(KINDS, start=1):
-                of = vnic(kind, number, **content)
-                cells[kind].append(tried(partial(plug, host, of), kinds.home(kind)))
-        remarks += [f"-: {name} on the Engine's bridge, too: {why}" for why in unable if why != "ok"]
-        for kind in KINDS:
-            rows[kind].append("/".join("-" if _words(cell) in unable - {"ok"} else cell for cell in cells[kind]))
-    shown = {**rows, **{kind: [why] + [""] * (len(CONTENTS) - 1) for kind, why in NOT_HERE.items()}}
-    with capsys.disabled():
-        print(table("started/plugged, each with a real guest (-: not run)", CONTENTS, shown), *remarks, sep="\n")
-    for kind, row in rows.items():
-        for name, cell in zip(CONTENTS, row):
-            allowed = {"ok/ok", "ok/-", "-/ok", "-/-"} if name == "bandwidth" else {"ok/ok"}
-            assert cell in allowed, (kind, name)
-
-
-def _words(cell: str) -> str:
-    """What went wrong, whichever device it was."""
-    return " ".join(re.sub(r"\w*\d\w*", "N", cell).split())
+from vdsm_hookd.running import DUMMY_BRIDGE
 
 
 def stays(kinds: Kinds, vm: Vm, of: Vnic, kind: str, done: Update, link: str) -> str:
@@ -327,7 +198,7 @@ def test_a_mapped_vnic_and_one_without_a_filter_stay(
 ) -> None:
     """By [map], without any property; and macspoof, which answers the same update after extnet."""
     make_hookd(URI, f"{CONFIGURATION}[map]\n{ENGINE_BRIDGE} = nat\n")
-    mapped = Vnic(next(_macs), filter=FILTER)
+    mapped = Vnic(new_mac(), filter=FILTER)
     free = vnic("bridge", filter=FILTER)
     free.custom = {**free.custom, "ifacemacspoof": "true"}
     with Vm(hooks, make_guest, mapped, free) as vm:
@@ -343,7 +214,7 @@ def test_vnics_that_macbind_and_allocate_net_have_placed_stay(
     make_hookd(URI, f"{CONFIGURATION}[hooks]\nenabled = extnet macspoof macbind allocate_net\n")
     link_hook(hooks, "macbind", ("before_vm_start", "before_update_device"))
     link_hook(hooks, "allocate_net", ("before_device_create", "before_update_device"))
-    bound, allocated = Vnic(next(_macs)), Vnic(next(_macs), {"equivnets": "kind-bridge"})
+    bound, allocated = Vnic(new_mac()), Vnic(new_mac(), {"equivnets": "kind-bridge"})
     with Vm(hooks, make_guest, bound, allocated, macbind=f"{{'{bound.mac}': 'kind-isolated'}}") as vm:
         for of, kind in ((bound, "isolated"), (allocated, "bridge")):
             for link in ("down", "up"):
