@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import grp
+import math
 import os
 import pwd
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Callable
 
 from vdsm_hookd import answers, decision, journal, running, systemd, wake_table, wire
@@ -169,29 +170,41 @@ class Service:
         self._server.call_later(timeout, lambda: settle(late))
 
     def _ask_libvirt(
-        self, request: Request, policy: Policy, names: Sequence[str], answer: Callable[[Request, Decision], None]
+        self,
+        request: Request,
+        policy: Policy,
+        names: Collection[str],
+        answer: Callable[[Request, Decision], None],
+        asked: frozenset[str] = frozenset(),
+        ends: float = math.inf,
     ) -> None:
-        """Events are hints: before an answer stands on a network's absence, libvirt is asked, for a limited time."""
-        waiting = set(names)
+        """Events are hints: before an answer stands on the state of networks, libvirt is asked about each, for a
+        limited time. What it says may bring others into doubt, which are asked about, too."""
+        libvirt, waiting = self.config.libvirt, set(names)
+        timeout = libvirt.ask_timeout if request.look is None else max(libvirt.ask_timeout, UPDATE_ASK_TIMEOUT)
+        ends = min(ends, time.monotonic() + timeout)
 
         def finish(outage: str) -> None:
             view = self.watch.view
             seen = view.with_outage(outage) if outage and not view.outage else view
-            answer(request, decision.decide(request, policy, seen))
+            decided = decision.decide(request, policy, seen)
+            more = frozenset(decided.doubts).difference(asked, names)
+            if more and not seen.outage:
+                self._ask_libvirt(request, policy, more, answer, asked.union(names), ends)
+            else:
+                answer(request, decided)
 
         settle = Once(finish)
 
-        def asked(name: str) -> None:
+        def learned(name: str) -> None:
             waiting.discard(name)
             if not waiting:
                 settle("")
 
         for name in names:
-            self.watch.ask(name, functools.partial(self._server.call_threadsafe, functools.partial(asked, name)))
-        libvirt = self.config.libvirt
-        timeout = libvirt.ask_timeout if request.look is None else max(libvirt.ask_timeout, UPDATE_ASK_TIMEOUT)
+            self.watch.ask(name, functools.partial(self._server.call_threadsafe, functools.partial(learned, name)))
         late = f"libvirt did not answer within {timeout * 1000:.0f} ms"
-        self._server.call_later(timeout, lambda: settle(late))
+        self._server.call_later(max(0.0, ends - time.monotonic()), lambda: settle(late))
 
     def _answer(self, reply: Reply, started: float, request: Request, final: Decision) -> None:
         reply(wire.hook_reply(final))

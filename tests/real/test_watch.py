@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults import held
 from tests.real.guest import sample
-from tests.real.hookd import Hookd, hookctl, hookctl_json
+from tests.real.hookd import Hookd, hookctl, hookctl_json, link_hook
 from tests.real.host import Bridge
 from tests.real.libvirtd import Libvirtd, Network
 from tests.real.makers import MakeHookd, MakeNetwork
@@ -79,6 +79,33 @@ def test_libvirt_is_asked_before_a_refusal_where_no_event_came(
     assert code(create(extnet, "ovs-net/new")) == "portgroup-missing"
     add_portgroup("new")
     assert code(create(extnet, "ovs-net/new")) == ""
+
+
+def test_libvirt_is_asked_about_every_network_in_doubt(
+    make_hookd: MakeHookd, glitter: Network, bridge: Bridge, libvirtd: Libvirtd, hooks_dir: Path
+) -> None:
+    """The second comes into doubt by what libvirt says of the first."""
+    rewrite = (
+        "[rewrite r]\nhook = r\nevents = before_device_create\nwhen =\n    property p present\n"
+        "    network by-hand inactive\n    network by-hand-too inactive\nxpath = /interface/source\nset bridge = both\n"
+    )
+    hookd = make_hookd(URI, PATIENT + "resync = 1h\n" + rewrite)
+    hookd.wait_states({"glitter": True})
+    names = ("by-hand", "by-hand-too")
+    files = [Path(f"/etc/libvirt/qemu/networks/{name}.xml") for name in names]
+    xml = re.sub("<uuid>.*</uuid>", "", glitter.xml)
+    for number, (name, file) in enumerate(zip(names, files)):
+        file.write_text(xml.replace(">glitter<", f">{name}<").replace(bridge.name, f"br-by-hand{number}"))
+    try:
+        os.kill(libvirtd.pid, signal.SIGHUP)
+        wait_for(lambda: all(map(libvirtd.knows, names)), "the reload of libvirtd")
+        link_hook(hooks_dir, "r", ["before_device_create"])
+        run = run_hooks(hooks_dir, "before_device_create", sample("interface.xml"), {"p": "1"})
+        assert (run.stderr, '<source bridge="both"/>' in run.xml) == ("", True)
+    finally:
+        for file in files:
+            file.unlink()
+        libvirtd.restart()
 
 
 def test_what_sends_no_event_is_seen_at_the_next_resync(make_hookd: MakeHookd, ovs_network: Network) -> None:
