@@ -121,7 +121,7 @@ class Running:
             return "libvirt 10.6 and later change no portgroup of a running vNIC"
         if self.network == network.name and self._virtualport == network.virtualport_for(portgroup) == "openvswitch":
             return ""
-        if self.is_plain() and not kind.unfit and not network.vlan_for(portgroup):
+        if self.can_move() and not kind.unfit and not network.vlan_for(portgroup):
             return ""
         return f"libvirt can't move a running vNIC from {self.where} to {kind.title}"
 
@@ -136,12 +136,17 @@ class Running:
         return notes
 
     def is_plain(self) -> bool:
-        """Whether it is plugged into a Linux bridge: libvirt changes that for another one."""
+        """Whether it is plugged into a Linux bridge."""
         return self._type in _TAP and not self._virtualport
+
+    def can_move(self) -> bool:
+        """Whether libvirt plugs it into another Linux bridge while it runs. With a VLAN, which newer ones have on Linux
+        bridges, too, that was never tried."""
+        return self.is_plain() and self._live.find("vlan") is None
 
     def why_not_to_bridge(self, bridge: str, host: Host) -> str:
         """Why libvirt can't plug it into this bridge of the host while it runs; empty where it can, or it is there."""
-        if self.bridge == bridge or (self.is_plain() and host.bridge_kind(bridge) == "bridge"):
+        if self.bridge == bridge or (self.can_move() and host.bridge_kind(bridge) == "bridge"):
             return ""
         return f"libvirt can't move a running vNIC from {self.where} to bridge {quote(bridge)}"
 
