@@ -104,10 +104,26 @@ class Config:
 
 
 def files_of(main: str) -> list[str]:
-    """The files that make up the configuration of `main`, in the order in which they are merged."""
+    """The files that make up the configuration of `main`, in the order in which they are merged. Hidden ones are none:
+    editors leave such beside a file.
+
+    Raises ConfigError for a folder that is there and can't be read: what is in it would silently not be in force.
+    """
     folders = [*(VENDOR_FOLDERS if main == DEFAULT_FILE else ()), f"{main}.d"]
-    drop_ins = [str(path) for folder in folders for path in Path(folder).glob("*.conf")]
-    return [main, *sorted(drop_ins, key=os.path.basename)]
+    drop_ins: list[str] = []
+    problems: list[Problem] = []
+    for folder in folders:
+        try:
+            names = os.listdir(folder)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            problems.append(Problem(Origin(folder, 0), f"can't be read: {error.strerror}"))
+            continue
+        drop_ins += [f"{folder}/{name}" for name in names if name.endswith(".conf") and not name.startswith(".")]
+    if problems:
+        raise ConfigError(problems)
+    return [main, *sorted(drop_ins, key=lambda file: (os.path.basename(file), folders.index(os.path.dirname(file))))]
 
 
 def read(main: str) -> Source:

@@ -18,6 +18,7 @@ import math
 import os
 import select
 import socket
+import stat
 import struct
 import time
 from collections import deque
@@ -342,7 +343,7 @@ def bind(path: str, mode: int) -> socket.socket:
     """A listening UNIX socket at `path`, in place of one that nobody listens on any more. Raises OSError."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if os.path.exists(path) and _is_dead(path):
+        if _is_socket(path) and _is_dead(path):  # nothing else is ever replaced
             os.unlink(path)
         sock.bind(path)
         os.chmod(path, mode)
@@ -351,6 +352,13 @@ def bind(path: str, mode: int) -> socket.socket:
         sock.close()
         raise OSError(f"can't listen on {path}: {error.strerror or error}") from None
     return sock
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _is_dead(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,38 @@ def test_history_and_audit_are_read(file: Path) -> None:
     loaded = load(file)
     assert (loaded.history.entries, loaded.history.size, loaded.audit.every) == (1000, 16 << 20, 0.0)
     assert loaded.daemon.control_group == ""
+
+
+def test_hidden_files_are_no_drop_ins(file: Path) -> None:
+    """An editor's lock is a link to nothing, its copy has the same options twice."""
+    file.write_text("")
+    drop_ins = file.parent / "vdsm-hookd.conf.d"
+    drop_ins.mkdir()
+    (drop_ins / ".#60-site.conf").symlink_to("root@host.1234:1700000000")
+    (drop_ins / ".60-site.conf").write_text("no INI")
+    (drop_ins / "60-site.conf~").write_text("no INI")
+    assert load(file).files == (str(file),)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root is needed to be another user")
+def test_what_is_there_and_can_not_be_read_is_an_error_with_its_path(tmp_path: Path) -> None:
+    """By another user than root, as the service's is."""
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    file = tmp_path / "vdsm-hookd.conf"
+    file.write_text("")
+    drop_ins = tmp_path / "vdsm-hookd.conf.d"
+    drop_ins.mkdir()
+    (drop_ins / "60-site.conf").write_text("[extnet]\ndeny = glitter\n")
+    for path, closed in ((drop_ins, 0o700), (drop_ins / "60-site.conf", 0o600), (file, 0o600)):
+        before = path.stat().st_mode
+        path.chmod(closed)
+        os.seteuid(65534)
+        try:
+            (problem,) = problems(file)
+        finally:
+            os.seteuid(0)
+        assert problem.startswith(f"{path}: can't be read")
+        path.chmod(before)
+    assert load(file).hooks["extnet"].deny.match("glitter")

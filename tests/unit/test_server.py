@@ -6,6 +6,8 @@ import socket
 import threading
 from pathlib import Path
 
+import pytest
+
 from vdsm_hookd import wire
 from vdsm_hookd.server import Listener, Peer, Reply, Server, bind
 
@@ -41,3 +43,17 @@ def test_what_comes_afterwards_keeps_no_peer_waiting(tmp_path: Path) -> None:
     assert received == len(ANSWER)
     assert len(seen) == 1
     assert seen[0] > len(ANSWER) - IN_THE_SOCKET
+
+
+def test_only_a_dead_socket_is_replaced(tmp_path: Path) -> None:
+    file, dead, folder = tmp_path / "file", tmp_path / "dead", tmp_path / "folder"
+    file.write_text("precious")
+    (tmp_path / "link").symlink_to(file)
+    folder.mkdir()
+    for path in (file, tmp_path / "link", folder):
+        with pytest.raises(OSError, match="can't listen on"):
+            bind(str(path), 0o600)
+    assert file.read_text() == "precious"
+    bind(str(dead), 0o600).close()
+    with bind(str(dead), 0o600), pytest.raises(OSError, match="can't listen on"):
+        bind(str(dead), 0o600)

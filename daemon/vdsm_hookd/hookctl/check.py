@@ -9,7 +9,7 @@ from typing import Callable
 from vdsm_hookd import cli, client, document, hook_directories, registry, schema
 from vdsm_hookd.config import Config
 from vdsm_hookd.finding import Finding
-from vdsm_hookd.hookctl import hooks, rehearsal
+from vdsm_hookd.hookctl import hooks, readers, rehearsal
 from vdsm_hookd.hookctl.answer import finding_lines, read_file, show
 from vdsm_hookd.ini import ConfigError
 from vdsm_hookd.policy import Policy
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         bad = [Finding("bad-config", str(problem.origin), problem.reason, remedy) for problem in error.problems]
         _show(arguments, ["configuration"], 0, bad)
         return cli.EX_DATAERR
-    checks: dict[str, Check] = {}
+    checks: dict[str, Check] = {"who may read it": lambda: readers.unreadable(config)}
     if arguments.host:
         checks.update(_host_checks(arguments, config, policy))
     if arguments.file is not None:
