@@ -33,6 +33,7 @@ FAULTS = {
     "one-file": "two requests for the same file, a file replaced by another hook in between",
     "clocks": "clock jumps, the whole tree suspended",
     "sigterm": "SIGTERM under load",
+    "journal-stopped": "journald that does not read, under load",
     "running-vnics": "the daemon killed, restarted, stopped, upgraded, misconfigured while links are toggled",
     "soak": "16 clients, networks flapping, reloads, kills, every answer held against an oracle",
 }

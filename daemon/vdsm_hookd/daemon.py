@@ -154,6 +154,7 @@ def _keep_alive(service: Service, loop: Server) -> None:
 
     def ping() -> None:
         systemd.notify_alive(service.summary())
+        journal.tell_lost()
         loop.call_later(interval, ping)
 
     ping()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import libvirt
 
-from vdsm_hookd import __version__
+from vdsm_hookd import __version__, journal
 from vdsm_hookd.metrics import PREFIX, counter, gauge
 from vdsm_hookd.openmetrics import Family, Sample
 from vdsm_hookd.service import Service
@@ -26,6 +26,7 @@ def families(service: Service) -> Iterator[Family]:
     yield gauge(
         "config_current", "Whether the configuration on disk could be used at the last start or reload.", ({}, current)
     )
+    yield counter("log_entries_lost", "Log entries that the journal did not take.", journal.lost())
     yield gauge("history_records", "Decisions that are remembered.", ({}, len(service.history)))
     yield gauge("history_size_bytes", "Memory that they take.", ({}, service.history.used))
     build = {"version": __version__, "python": platform.python_version(), "libvirt": version_text(libvirt.getVersion())}

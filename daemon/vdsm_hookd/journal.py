@@ -6,19 +6,15 @@ the fields escaped and cut, so that none of them is more than one short line eit
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import sys
-from collections.abc import Mapping, Sequence
-from typing import Callable
-
-from systemd.journal import sendv
+from collections.abc import Sequence
 
 from vdsm_hookd.decision import Decision
 from vdsm_hookd.drift import Drift
 from vdsm_hookd.hook import plain
 from vdsm_hookd.ini import ConfigError
+from vdsm_hookd.log_sinks import Fields, Journal, Stderr
 from vdsm_hookd.server import Peer
 from vdsm_hookd.wire import BadMessage
 
@@ -43,38 +39,34 @@ MAX_FIELD = 255
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
 
-Fields = Mapping[str, object]
-
-
-def _to_journal(priority: int, text: str, fields: Fields) -> None:
-    named = {"MESSAGE": text, "PRIORITY": priority, **fields}
-    with contextlib.suppress(OSError):  # a journal that is away must not cost a request
-        sendv(*[f"{name}={value}".encode("utf-8", "backslashreplace") for name, value in named.items() if value != ""])
-
-
-def _to_stderr(priority: int, text: str, fields: Fields) -> None:
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"vdsm-hookd: {text}\n")
-
-
 class _Handler(logging.Handler):
     """What the rest of the daemon logs, with its level, on its way to the same place as decisions."""
 
     def emit(self, record: logging.LogRecord) -> None:
         fields = {"LOGGER": record.name, **getattr(record, "fields", {})}
-        _write(_PRIORITIES.get(record.levelno, 6), self.format(record), fields)
+        _sink.write(_PRIORITIES.get(record.levelno, 6), self.format(record), fields)
 
 
-_write: Callable[[int, str, Fields], None] = _to_stderr
+_sink: Journal | Stderr = Stderr()
 
 
 def set_up(level: int = logging.INFO) -> None:
     """Send the log to the journal when stderr is the journal's, as under systemd; else to stderr."""
-    global _write
-    _write = _to_journal if _stderr_is_journal() else _to_stderr
+    global _sink
+    _sink = Journal() if _stderr_is_journal() else Stderr()
     log.addHandler(_Handler())
     log.setLevel(level)
     log.propagate = False
+
+
+def tell_lost() -> None:
+    """Say that entries were lost, if the journal takes entries again."""
+    _sink.tell()
+
+
+def lost() -> int:
+    """How many entries the journal, or standard error, did not take."""
+    return _sink.lost
 
 
 def _stderr_is_journal() -> bool:
@@ -109,7 +101,7 @@ def decision(made: Decision, seconds: float) -> None:
         "RULE": made.rule,
         "DURATION_US": round(seconds * 1e6),
     }
-    _write(4 if made.notes or made.code else 6, text, fields)
+    _sink.write(4 if made.notes or made.code else 6, text, fields)
 
 
 def bad_message(error: BadMessage, peer: Peer) -> None:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
-from vdsm_hookd import __version__, answers, decision, gauges, metrics, redact, rehearsal, server, wire
+from vdsm_hookd import __version__, answers, decision, gauges, journal, metrics, redact, rehearsal, server, wire
 from vdsm_hookd.answers import Map
 from vdsm_hookd.decision import Request
 from vdsm_hookd.events import UPDATE
@@ -116,6 +116,7 @@ class Questions:
                 "drifts": len(audits.drifts),
                 "failure": audits.failure,
             },
+            "log": {"lost": journal.lost()},
             "last_refusal": service.last_refusal and answers.record(service.last_refusal),
         }
 

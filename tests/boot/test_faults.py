@@ -25,6 +25,7 @@ DROP_IN = f"/etc/systemd/system/{SERVICE}.d/fault.conf"
 DOWN = 20.0  # seconds
 SLEEP = 60.0 if FULL else 12.0
 """Seconds that the host sleeps: in any case longer than the watchdog's 3 s and libvirt's keepalives, 7.5 s."""
+JOURNAL_DOWN = 60.0 if FULL else 15.0  # seconds
 DEADLINE = 5.0  # the shim's
 LATE = 1.0
 """Seconds by which a busy machine may be late."""
@@ -126,6 +127,25 @@ def test_a_daemon_that_hangs_without_a_watchdog_costs_the_deadline(machine: Mach
     assert (done.returncodes["50_extnet"], done.code, done.unchanged) == (2, "daemon-unreachable", True)
     assert DEADLINE - 0.5 < done.seconds < DEADLINE + LATE
     held("daemon-stopped", 1, "without a watchdog refused at the deadline")
+
+
+@pytest.mark.timeout(240)
+def test_a_journal_that_does_not_read_holds_up_no_hook_and_no_start(machine: Machine) -> None:
+    """Entries are lost instead, and counted; the journal is told when it is back."""
+    pid, clock = machine.pid(), time.monotonic()
+    machine.run("sh", "-c", "kill -STOP $(pidof systemd-journald)")
+    try:
+        with Clients(machine) as clients:
+            wait_for(lambda: time.monotonic() > clock + JOURNAL_DOWN, "the journal's time", JOURNAL_DOWN + 5)
+            assert machine.pid() == pid  # no watchdog's kill
+            machine.run("systemctl", "restart", SERVICE)
+            assert machine.pid() not in (0, pid)
+            assert run_hook(machine).network == "glitter"
+    finally:
+        machine.run("sh", "-c", "kill -CONT $(pidof systemd-journald)")
+    assert clients.failures == []
+    assert clients.worst < 1
+    held("journal-stopped", clients.calls, f"0 failed, worst {clients.worst:.2f} s; a restart meanwhile")
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def query(packages: Packages, package: str, what: str) -> set[str]:
 
 def test_the_service_requires_its_libraries(packages: Packages) -> None:
     required = query(packages, "vdsm-hookd", "requires")
-    libraries = {"python3-libvirt", "python3-lxml", "python3-msgpack", "python3-systemd"}
+    libraries = {"python3-libvirt", "python3-lxml", "python3-msgpack"}
     assert required == {"/usr/bin/python3", "python3 >= 3.9", *libraries}
 
 

@@ -46,6 +46,8 @@ def _status_text(status: Mapping[str, Any]) -> str:
         ("Answered in", f"p50 {render.span(latency['p50'])}, p99 {render.span(latency['p99'])}"),
         ("Audit", _audit(status["audit"], colour)),
     ]
+    if lost := status["log"]["lost"]:
+        pairs.append(("Log", render.paint(f"{lost} entries lost: the journal did not take them", "bad", colour)))
     if refusal := status["last_refusal"]:
         text = f"{render.moment(refusal['at'])} {refusal['event']}: {refusal['hook']}: {refusal['message']}"
         pairs.append(("Last refusal", text))
