@@ -7,10 +7,11 @@ beside it.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from vdsm_hookd import ini, options
@@ -136,7 +137,7 @@ def read(main: str) -> Source:
     problems: list[Problem] = []
     for file in files_of(main):
         try:
-            content = Path(file).read_text(encoding="utf-8")
+            content = _read(file)
         except FileNotFoundError:
             if file != DEFAULT_FILE:
                 problems.append(Problem(Origin(file, 0), "no such file"))
@@ -152,6 +153,14 @@ def read(main: str) -> Source:
     if problems:
         raise ConfigError(problems)
     return Source(tuple(files), tuple(entries))
+
+
+def _read(file: str) -> str:
+    """Raises OSError for a FIFO, too, which would hold up the start."""
+    with open(file, encoding="utf-8", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as opened:
+        if stat.S_ISFIFO(os.fstat(opened.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "is a FIFO", file)
+        return opened.read()
 
 
 def _without_repeats(entries: Iterable[Entry]) -> list[Entry]:

@@ -45,9 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         kept = Kept(wake_table.path_for(_hook_socket(arguments, handed), "configuration"), arguments.config)
         first, failure = _first(arguments, load, kept)
         mine = "hook" in handed or first[0].daemon.hook_socket == _hook_socket(arguments, handed)
-        service = Service(load, loop, first, kept if mine else None)
-        service.reload_failure = failure
-        return _serve(service, loop, handed)
+        return _serve(Service(load, loop, first, failure), loop, handed, kept if mine else None)
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
@@ -84,11 +82,10 @@ def _first(
                 raise
             reason = f"can't serve in its place: {unusable}"
             raise ConfigError([*error.problems, Problem(Origin(kept.path, 0), reason)]) from None
-        journal.kept_serves(error)
         return serving, str(error)
 
 
-def _serve(service: Service, loop: Server, handed: Mapping[str, socket.socket]) -> int:
+def _serve(service: Service, loop: Server, handed: Mapping[str, socket.socket], kept: Kept | None) -> int:
     # The watch's thread parses XML now and then; a request must not wait 5 ms, Python's default, for its turn.
     sys.setswitchinterval(_SWITCH_INTERVAL)
     sockets, own_sockets = _sockets(service, handed)
@@ -107,9 +104,13 @@ def _serve(service: Service, loop: Server, handed: Mapping[str, socket.socket]) 
         ", ".join(service.sockets.values()),
         service.summary(),
     )
+    if service.reload_failure:
+        journal.kept_serves(service.reload_failure)
     systemd.notify_ready(service.summary())
+    if kept is not None:
+        loop.call_later(0, lambda: service.keep_configuration(kept))
     loop.run()
-    service.close()
+    service.settle()
     for path in own_sockets.values():
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)

@@ -122,7 +122,7 @@ def reload_failed(error: ConfigError) -> None:
     log.error("%s", text, extra={"fields": {"MESSAGE_ID": MESSAGE_IDS["reload-failed"], "CODE": "bad-config"}})
 
 
-def kept_serves(error: ConfigError) -> None:
+def kept_serves(error: str) -> None:
     """The configuration on disk is bad at a start; the one that was last in force serves."""
     text = f"the configuration on disk is bad, the one that was last in force serves in its place: {error}"
     log.error("%s", text, extra={"fields": {"MESSAGE_ID": MESSAGE_IDS["kept-serves"], "CODE": "bad-config"}})

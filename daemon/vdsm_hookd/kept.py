@@ -6,12 +6,13 @@ holds the entries as the files had them, so that each value still tells its file
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import logging
 import os
 import stat
-import threading
 
 from vdsm_hookd.config import Source
 from vdsm_hookd.ini import Entry, Origin
@@ -48,16 +49,13 @@ def decode(main: str, content: bytes) -> Source:
 
 
 class Kept:
-    """That file. It is written in a thread of its own: no request, nor the service manager, waits for the disk."""
+    """That file."""
 
     def __init__(self, path: str, main: str) -> None:
         self.path = path
         self._main = main
         self.failure = ""
-        """Why the configuration in force is not the one that is kept; empty while it is."""
-        self._lock = threading.Lock()
-        self._wanted: bytes | None = None
-        self._thread: threading.Thread | None = None
+        """Why the configuration in force is not kept; empty while it is."""
 
     def load(self) -> Source | None:
         """The configuration that was last in force; None where none was yet. Raises Unusable."""
@@ -70,47 +68,44 @@ class Kept:
             raise Unusable(error.strerror or str(error)) from None
 
     def keep(self, source: Source) -> None:
-        """Keep this one, a moment later. Where that fails, a warning and `failure` say so."""
-        with self._lock:
-            self._wanted = encode(self._main, source)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="keep-configuration", daemon=True)
-                self._thread.start()
+        """Keep this one in place of what was kept. Where that fails, a warning and `failure` say so, and nothing is
+        kept any more: an old one could lack what denies a network."""
+        try:
+            if os.geteuid() == 0 and os.stat(os.path.dirname(self.path)).st_uid != 0:
+                self._fail("the folder is the service's user's")
+                return
+            self._write(encode(self._main, source))
+            self.failure = ""
+        except OSError as error:
+            self._fail(error)
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
 
-    def wait(self, timeout: float) -> None:
-        """Until what was to be kept is, for so many seconds at most."""
-        thread = self._thread
-        if thread is not None:
-            thread.join(timeout)
-
-    def _run(self) -> None:
-        while True:
-            with self._lock:
-                wanted, self._wanted = self._wanted, None
-                if wanted is None:
-                    self._thread = None
-                    return
-            try:
-                self._write(wanted)
-                self.failure = ""
-            except OSError as error:
-                self.failure = f"the configuration in force can't be kept for a later start: {error}"
-                log.warning("%s", self.failure)
+    def _fail(self, reason: object) -> None:
+        self.failure = f"the configuration in force can't be kept for a later start: {self.path}: {reason}"
+        log.warning("%s; make that right, then hookctl reload", self.failure)
 
     def _write(self, content: bytes) -> None:
-        """Put it in place of the old one, unless it is the same. Raises OSError."""
-        try:
-            with open(self.path, "rb", opener=_open_own) as file:
-                if file.read(len(content) + 1) == content:
-                    return
-        except OSError:
-            pass
+        """Raises OSError. Nothing is written where the same is there already."""
+        folder = os.path.dirname(self.path)
+        if len(content) > _MAX_SIZE:
+            raise OSError(errno.EFBIG, f"it has {len(content)} bytes, more than {_MAX_SIZE}", self.path)
+        with contextlib.suppress(OSError), open(self.path, "rb", opener=_open_own) as file:
+            if file.read(len(content) + 1) == content:
+                return
         new = f"{self.path}.new"
-        with open(new, "wb", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o600)) as file:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)  # what a start that was killed has left
+        with open(new, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, self.path)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _open_own(path: str, flags: int) -> int:

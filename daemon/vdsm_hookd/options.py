@@ -60,8 +60,9 @@ def read_section(
     def parsed(entry: Entry, parse: Callable[..., Any], *arguments: str) -> Any:
         try:
             return parse(*arguments)
-        except ValueError as error:
-            problems.append(Problem(entry.origin, f"[{entry.section}] {entry.key} = {entry.value}: {error}"))
+        except Exception as error:  # a package's parser can raise anything
+            reason = error if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            problems.append(Problem(entry.origin, f"[{entry.section}] {entry.key} = {entry.value}: {reason}"))
 
     for key, entry in entries.items():
         if key in options:
@@ -89,15 +90,17 @@ def defaults(name: str, section: type) -> dict[str, Entry]:
 
 
 def optional_text(value: str) -> str:
-    """Any text, also the empty one."""
+    """Any line of printable text, also the empty one."""
+    if not value.isprintable():
+        raise ValueError("must be one line without control characters")
     return value
 
 
 def text(value: str) -> str:
-    """Any text but the empty one."""
+    """Any line of printable text but the empty one."""
     if not value:
         raise ValueError("must not be empty")
-    return value
+    return optional_text(value)
 
 
 def duration(value: str) -> float:
@@ -170,7 +173,10 @@ class Globs:
     def __post_init__(self) -> None:
         # Most lists are `*` or names, on the path of each request: those need no regular expression.
         union = "|".join(fnmatch.translate(pattern) for pattern in self.patterns if set(pattern) & set("*?["))
-        object.__setattr__(self, "_regex", re.compile(union) if union else None)
+        try:
+            object.__setattr__(self, "_regex", re.compile(union) if union else None)
+        except re.error as error:  # before Python 3.10 fnmatch passes [z-a] on
+            raise ValueError(f"holds a pattern that can't be used: {error}") from None
 
     def match(self, name: str) -> bool:
         if name in self.patterns or "*" in self.patterns:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
 from collections.abc import Iterable, Mapping
 
-from vdsm_hookd import config, hooks
+from vdsm_hookd import config, hooks, wake_table
 from vdsm_hookd.config import Config, Hooks, Source
 from vdsm_hookd.declared import rewrite
 from vdsm_hookd.hook import Hook
-from vdsm_hookd.ini import DEFAULT, ConfigError, Entry, Problem
+from vdsm_hookd.ini import DEFAULT, ConfigError, Entry, Origin, Problem
 from vdsm_hookd.options import words
 from vdsm_hookd.policy import Policy, Rule
+
+log = logging.getLogger(__name__)
 
 ENTRY_POINTS = "vdsm_hookd.hooks"
 
@@ -25,6 +28,18 @@ def configure(main: str, overrides: Iterable[Entry] = ()) -> tuple[Config, Polic
 def build(source: Source, overrides: Iterable[Entry] = ()) -> tuple[Config, Policy]:
     """Check and compile what was read; `overrides`, the command line's, win over it. Raises ConfigError."""
     source = source._replace(entries=(*source.entries, *overrides))
+    try:
+        return _build(source)
+    except ConfigError:
+        raise
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # a package's code can raise anything
+        log.exception("the configuration can't be loaded")
+        place = source.files[0] if source.files else DEFAULT.file
+        reason = f"can't be loaded: {type(error).__name__}: {error}"
+        raise ConfigError([Problem(Origin(place, 0), reason)]) from error
+
+
+def _build(source: Source) -> tuple[Config, Policy]:
     enabled = source.last("hooks", "enabled") or Entry("hooks", "enabled", " ".join(Hooks().enabled), DEFAULT)
     known = find(enabled)
     loaded = config.build(source, {name: hook.options for name, hook in known.items()})
@@ -43,8 +58,8 @@ def find(enabled: Entry) -> dict[str, Hook]:
         if name not in known:
             try:
                 known[name] = _from_package(name)
-            except Exception as error:  # a package's import can raise anything
-                problems.append(Problem(enabled.origin, f"[hooks] enabled: {name}: {error}"))
+            except (Exception, SystemExit, KeyboardInterrupt) as error:  # a package's import can raise anything
+                problems.append(Problem(enabled.origin, f"[hooks] enabled: {name}: {error or type(error).__name__}"))
     if problems:
         raise ConfigError(problems)
     return known
@@ -83,4 +98,9 @@ def compile_policy(loaded: Config, known: Mapping[str, Hook], enabled: Entry) ->
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return Policy(rules, (hook for name, hook in known.items() if name not in loaded.enabled))
+    policy = Policy(rules, (hook for name, hook in known.items() if name not in loaded.enabled))
+    size = len(policy.wake_table())
+    if size > wake_table.MAX_SIZE:
+        reason = f"the shim's wake table would have {size} bytes, more than {wake_table.MAX_SIZE}"
+        raise ConfigError([Problem(enabled.origin, f"{reason}: let rewrites name fewer properties")])
+    return policy

@@ -34,8 +34,6 @@ GATHER = 0.02
 MAX_GATHERED = 64
 UPDATE_ASK_TIMEOUT = 2.0
 """Seconds that an update of a running vNIC waits for libvirt at least: a guess may move it."""
-KEEP_TIMEOUT = 1.0
-"""Seconds that a stop waits for the disk."""
 LARGE = 64 * 1024
 """Bytes of a document that is not kept waiting for it."""
 
@@ -48,18 +46,18 @@ class Service:
         load: Callable[[], tuple[Config, Policy]],
         server: Server,
         first: tuple[Config, Policy],
-        kept: Kept | None = None,
+        failure: str = "",
     ) -> None:
-        """`load` reads the configuration on disk for a reload, and `first` is what serves until then. What is in force
-        is kept in `kept`, if that is given."""
+        """`load` reads the configuration on disk for a reload, and `first` is what serves until then; `failure` says
+        why that is not what is on disk."""
         self._load = load
-        self._kept = kept
+        self._kept: Kept | None = None
         self._server = server
         self.started_at = time.time()
         self.sockets: Mapping[str, str] = {}
         """The paths that are served, by name."""
         self.last_refusal: Record | None = None
-        self.reload_failure = ""
+        self.reload_failure = failure
         """Why the configuration on disk is not the one in force; empty while it is."""
         self._unsettled: list[tuple[Request, Decision, float, float]] = []
         self._calls = wire.CallReader()
@@ -76,6 +74,8 @@ class Service:
 
     def _use(self, config: Config, policy: Policy) -> None:
         # First what may fail. The shim's table never asks less than the policy that is in force a moment later.
+        hook_users = frozenset({0, os.geteuid(), _uid(config.daemon.vdsm_user)})
+        control_group = _gid(config.daemon.control_group)
         if self._wake_path:
             self._write_wake_table(policy)
         self.config = config
@@ -86,11 +86,16 @@ class Service:
         self.watch.resync_every = config.libvirt.resync
         self.audits.use(config)
         self._lookout.uri = config.audit.uri
-        self._hook_users = frozenset({0, os.geteuid(), _uid(config.daemon.vdsm_user)})
-        self.control_group = _gid(config.daemon.control_group)
+        self._hook_users = hook_users
+        self.control_group = control_group
+        """The gid of the group that may ask on the control socket, if there is one."""
         if self._kept is not None:
             self._kept.keep(config.source)
-        """The gid of the group that may ask on the control socket, if there is one."""
+
+    def keep_configuration(self, kept: Kept) -> None:
+        """From now on keep what is in force. Not before it really is: another daemon's would be overwritten."""
+        self._kept = kept
+        kept.keep(self.config.source)
 
     def keep_wake_table(self, path: str) -> None:
         """From now on tell the shim at `path` what wakes it. Raises ConfigError when that can't be written."""
@@ -217,12 +222,6 @@ class Service:
         self._memory.release()
         if len(self._unsettled) >= MAX_GATHERED or (self._unsettled and len(self._unsettled[-1][0].document) > LARGE):
             self.settle()
-
-    def close(self) -> None:
-        """Put down what is left, and wait a moment for what is to be kept."""
-        self.settle()
-        if self._kept is not None:
-            self._kept.wait(KEEP_TIMEOUT)
 
     def settle(self) -> None:
         """Tell the journal, the metrics, the history and who follows it of the decisions that were made since the last

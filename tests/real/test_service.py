@@ -148,6 +148,43 @@ def test_a_kept_configuration_that_is_damaged_is_no_start_and_is_named(make_hook
     hookd.start()
 
 
+@pytest.mark.own_process
+def test_a_daemon_that_finds_the_sockets_taken_leaves_what_is_kept_alone(
+    make_hookd: MakeHookd, test_node: str, tmp_path: Path
+) -> None:
+    make_hookd(test_node, DENY)
+    wait_for(KEPT.exists, "the kept configuration")
+    before = {path.name: path.read_bytes() for path in KEPT.parent.iterdir()}
+    other = tmp_path / "other.conf"
+    other.write_text("[extnet]\nallow = other\n")
+    command = [str(VDSM_HOOKD), f"--config={other}", f"--libvirt-uri={test_node}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, "in use" in done.stderr) == (71, True)
+    assert {path.name: path.read_bytes() for path in KEPT.parent.iterdir()} == before
+
+
+@pytest.mark.own_process
+@pytest.mark.parametrize("configuration", [DENY, "[extnet]\nalow = x\n"], ids=["good", "bad"])
+def test_a_state_directory_that_can_not_be_written_stops_no_start_where_all_is_right_in_it(
+    make_hookd: MakeHookd, test_node: str, extnet: Path, configuration: str
+) -> None:
+    hookd = make_hookd(test_node, DENY)
+    wait_for(KEPT.exists, "the kept configuration")
+    hookd.stop()
+    hookd.configuration.write_text(configuration)
+    mount("-o", "remount,ro", str(KEPT.parent))
+    try:
+        hookd.start()
+        assert code(extnet) == "network-not-allowed"
+        assert "can't be kept" not in hookd.ask("status")["degraded"]
+    finally:
+        mount("-o", "remount,rw", str(KEPT.parent))
+
+
+def mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True, timeout=10)
+
+
 def test_sockets_are_taken_from_systemd_by_their_names(private_host: None, tmp_path: Path, test_node: str) -> None:
     RUN.mkdir(exist_ok=True)
     paths = {"control": tmp_path / "c", "hook": tmp_path / "h"}

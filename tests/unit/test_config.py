@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -211,3 +212,60 @@ def test_what_is_there_and_can_not_be_read_is_an_error_with_its_path(tmp_path: P
         assert problem.startswith(f"{path}: can't be read")
         path.chmod(before)
     assert load(file).hooks["extnet"].deny.match("glitter")
+
+
+def test_a_fifo_among_the_drop_ins_holds_up_nothing_and_a_link_to_nothing_masks(file: Path) -> None:
+    file.write_text("")
+    drop_ins = file.parent / "vdsm-hookd.conf.d"
+    drop_ins.mkdir()
+    (drop_ins / "50-masked.conf").symlink_to("/dev/null")
+    assert len(load(file).files) == 2
+    os.mkfifo(drop_ins / "60-fifo.conf")
+    (problem,) = problems(file)
+    assert "60-fifo.conf" in problem
+    assert "is a FIFO" in problem
+
+
+BAD_TEXT = ["[daemon]\nvdsm_user = a\0b\n", "[libvirt]\nuri = a\0b\n", "[audit]\nuri = \x1b[31m\n"]
+
+
+@pytest.mark.parametrize("setting", BAD_TEXT)
+def test_a_control_character_is_a_problem_with_its_line(file: Path, setting: str) -> None:
+    file.write_text(setting)
+    (problem,) = problems(file)
+    assert problem.startswith(f"{file}:2: ")
+
+
+def test_a_pattern_that_python_can_not_compile_is_a_problem(file: Path) -> None:
+    """3.9 raises re.error for a bad range; newer ones let it match nothing."""
+    file.write_text("[extnet]\nallow = lab[9-1]\n")
+    if sys.version_info < (3, 10):
+        (problem,) = problems(file)
+        assert problem.startswith(f"{file}:2: ")
+    else:
+        assert not load(file).hooks["extnet"].allow.match("lab5")
+
+
+def test_a_wake_table_that_is_too_large_for_the_shim_is_found_when_the_configuration_is_loaded(file: Path) -> None:
+    rewrites = [
+        f"[rewrite r{number}]\nhook = r{number}\nevents = before_vm_start\n"
+        f"when = property {'p' * 200}{number} present\nxpath = /domain\nset a = 1\n"
+        for number in range(1000)
+    ]
+    file.write_text("".join(rewrites))
+    (problem,) = problems(file)
+    assert "the shim's wake table would have" in problem
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), TypeError("x"), MemoryError()])
+def test_whatever_a_packages_code_raises_is_a_problem(
+    file: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    file.write_text("")
+
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(registry, "compile_policy", fail)
+    (problem,) = problems(file)
+    assert problem.startswith(f"{file}: can't be loaded: {type(error).__name__}")
