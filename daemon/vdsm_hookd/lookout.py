@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
 import threading
 import time
 from typing import Callable, NamedTuple
 
 import libvirt
 
+from vdsm_hookd import document
 from vdsm_hookd.watch import error_text, read_only
 
 log = logging.getLogger(__name__)
@@ -18,19 +20,25 @@ MAX_LOOKS = 256
 """Looks that may be waited for at once, while libvirt hangs."""
 RETRY_FOR = 2.0
 """Seconds for which a connection that fails is tried again: about as long as libvirtd takes to restart."""
+MAX_DEPTH = 4
+"""Filters within filters that are looked into."""
 _PAUSE = 0.1
+_VARIABLE = re.compile(r"\$(\w+)")
 
 
 class Domain(NamedTuple):
-    """A running domain's XML and the version of its libvirt, or why there is neither."""
+    """A running domain's XML, the version of its libvirt, and which of the filters in question that is sure to build;
+    or why none of that is known."""
 
     xml: bytes = b""
     version: int = 0
     failure: str = ""
+    filters: frozenset[str] = frozenset()
 
 
 class _Look(NamedTuple):
     vm_id: str
+    filters: frozenset[str]
     ends: float  # on the monotonic clock
     done: Callable[[Domain], None]
 
@@ -44,8 +52,9 @@ class Lookout:
         self._looks: queue.Queue[_Look] = queue.Queue(MAX_LOOKS)
         self._thread: threading.Thread | None = None
 
-    def look(self, vm_id: str, timeout: float, done: Callable[[Domain], None]) -> None:
-        """Read the domain with this uuid as soon as may be, then call `done` in the lookout's thread.
+    def look(self, vm_id: str, filters: frozenset[str], timeout: float, done: Callable[[Domain], None]) -> None:
+        """Read the domain with this uuid, and these network filters, as soon as may be, then call `done` in the
+        lookout's thread.
 
         `done` may come late or never, while libvirt hangs: the caller sets the deadline, `timeout` seconds from now.
         """
@@ -53,7 +62,7 @@ class Lookout:
             self._thread = threading.Thread(target=self._run, name="libvirt-look", daemon=True)
             self._thread.start()
         try:
-            self._looks.put_nowait(_Look(vm_id, time.monotonic() + timeout, done))
+            self._looks.put_nowait(_Look(vm_id, filters, time.monotonic() + timeout, done))
         except queue.Full:
             done(Domain(failure="too many updates wait for libvirt already"))
 
@@ -69,7 +78,8 @@ class Lookout:
             try:
                 with read_only(self.uri) as connection:
                     domain = connection.lookupByUUIDString(look.vm_id)
-                    return Domain(domain.XMLDesc(0).encode(), connection.getLibVersion())
+                    good = frozenset(name for name in look.filters if _is_sure(connection, name))
+                    return Domain(domain.XMLDesc(0).encode(), connection.getLibVersion(), filters=good)
             except libvirt.libvirtError as error:
                 failure = " ".join(f"libvirt at {self.uri}: {error_text(error)}".split())
                 is_final = error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_INVALID_ARG)
@@ -79,3 +89,18 @@ class Lookout:
                 log.exception("a look at a running VM failed")
                 return Domain(failure=f"the look failed: {type(error).__name__}")
             time.sleep(_PAUSE)
+
+
+def _is_sure(connection: libvirt.virConnect, name: str, depth: int = 0) -> bool:
+    """Whether libvirt builds this filter without parameters: it is there, and so are those that it refers to, and they
+    use no variables but those that libvirt fills in itself."""
+    if depth > MAX_DEPTH:
+        return False
+    try:
+        xml = connection.nwfilterLookupByName(name).XMLDesc(0)
+    except libvirt.libvirtError:  # missing, or, with modular daemons, not to be asked about here
+        return False
+    if not set(_VARIABLE.findall(xml)) <= {"MAC", "IP"}:
+        return False
+    inner = [element.get("filter", "") for element in document.parse(xml.encode()).iter("filterref")]
+    return all(_is_sure(connection, each, depth + 1) for each in inner)

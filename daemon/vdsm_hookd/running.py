@@ -47,6 +47,7 @@ _FIXED = (
     "boot",
     "address",
     "teaming",
+    "acpi",
 )
 _TOLD = ("model", "driver", "mtu", "boot")
 """Those of them that an Engine's change can be about."""
@@ -55,14 +56,25 @@ _TAP = ("bridge", "network")
 
 
 class Look(NamedTuple):
-    """What a look at the running vNIC showed: its live <interface> and libvirt's version, or why neither is known."""
+    """What a look at the running vNIC showed: its live <interface>, libvirt's version, and which of the update's
+    network filters that is sure to build; or why none of that is known."""
 
     xml: bytes = b""
     version: int = 0
     failure: str = ""
+    filters: frozenset[str] = frozenset()
 
 
-def find(domain_xml: bytes, vnic_xml: bytes, version: int) -> Look:
+def filters_of(vnic_xml: bytes) -> frozenset[str]:
+    """The names of the network filters that an update asks for."""
+    try:
+        interface = document.parse(vnic_xml)
+    except document.BadDocument:
+        return frozenset()
+    return frozenset(element.get("filter", "") for element in interface.iterchildren("filterref"))
+
+
+def find(domain_xml: bytes, vnic_xml: bytes, version: int, filters: frozenset[str] = frozenset()) -> Look:
     """The live <interface> of the vNIC in `vnic_xml`, as libvirt looks for it: by MAC address, and by the alias where
     there is one, for the two of a failover pair have one MAC address."""
     try:
@@ -79,7 +91,7 @@ def find(domain_xml: bytes, vnic_xml: bytes, version: int) -> Look:
     ]
     if len(found) != 1:
         return Look(failure=f"the running VM has {len(found)} vNICs with MAC address {quote(mac)}, not one")
-    return Look(etree.tostring(found[0], encoding="UTF-8", with_tail=False), version)
+    return Look(etree.tostring(found[0], encoding="UTF-8", with_tail=False), version, filters=filters)
 
 
 class Running:
@@ -89,9 +101,12 @@ class Running:
         """Raises document.BadDocument."""
         self._live = document.parse(look.xml)
         self._version = look.version
+        self._filters = look.filters
         self.network = document.attribute(self._live, "source", "network")
         self.portgroup = document.attribute(self._live, "source", "portgroup")
         self.bridge = document.attribute(self._live, "source", "bridge")
+        self._device = document.attribute(self._live, "source", "dev")
+        self._mode = document.attribute(self._live, "source", "mode")
         self._type = self._live.get("type", "")
         self._virtualport = document.attribute(self._live, "virtualport", "type")
 
@@ -102,25 +117,39 @@ class Running:
             return f"network {quote(f'{self.network}/{self.portgroup}' if self.portgroup else self.network)}"
         if self.bridge:
             return f"bridge {quote(self.bridge)}"
-        return f"device {quote(document.attribute(self._live, 'source', 'dev'))}"
+        return f"device {quote(self._device)}"
 
     def is_on(self, network: Network, portgroup: str) -> bool:
-        """Whether it is on this network, and in this portgroup, or without a name in the default one."""
-        if self.network != network.name or self.portgroup == portgroup:
-            return self.network == network.name
+        """Whether it is on this network as that is now, and in this portgroup, or without a name in the default one."""
+        if not self._is_part_of(network):
+            return False
         groups = [network.portgroup(name) for name in (self.portgroup, portgroup)]
-        return None not in groups and groups[0] == groups[1]
+        return self.portgroup == portgroup or (None not in groups and groups[0] == groups[1])
+
+    def _is_part_of(self, network: Network) -> bool:
+        """Whether it is plugged into what the network is now: by its name it may have become another one."""
+        if network.name != self.network:
+            return False
+        if self._type == "direct":
+            return network.forward == self._mode and self._device in network.devices
+        if self._type not in _TAP:
+            return network.forward == self._type
+        return network.bridge == self.bridge and network.virtualport_for(self.portgroup) == self._virtualport
 
     def why_not_to(self, network: Network, portgroup: str, host: Host) -> str:
         """Why libvirt can't plug it into this network while it runs; empty where it can: Linux bridges are changed for
-        one another, and up to libvirt 10.5 a portgroup for another."""
+        one another, and up to libvirt 10.5 a portgroup on Open vSwitch."""
         kind = network.kind(portgroup)
         if network.bridge and not host.has_interface(network.bridge):
             return f"this host has no bridge {quote(network.bridge)}"
-        if self.network == network.name and self._version >= PORTGROUP_FIXED:
-            return "libvirt 10.6 and later change no portgroup of a running vNIC"
-        if self.network == network.name and self._virtualport == network.virtualport_for(portgroup) == "openvswitch":
-            return ""
+        if self._is_part_of(network):
+            if self._version >= PORTGROUP_FIXED:
+                return "libvirt 10.6 and later change no portgroup of a running vNIC"
+            if self._virtualport == network.virtualport_for(portgroup) == "openvswitch":
+                return ""
+            return f"libvirt changes no portgroup of a running vNIC on {kind.title}"
+        if not kind.unfit and host.bridge_kind(network.bridge) != "bridge":
+            return f"{quote(network.bridge)} of that network is no Linux bridge on this host"
         if self.can_move() and not kind.unfit and not network.vlan_for(portgroup):
             return ""
         return f"libvirt can't move a running vNIC from {self.where} to {kind.title}"
@@ -163,24 +192,33 @@ class Running:
         """Make an update leave the vNIC where it is. Returns what people should know.
 
         Named by its network while that is active and libvirt would give it the same port again; else by the bridge or
-        the device itself. Where that bridge is gone, the vNIC is on no network, and stays so on vdsm's dummy bridge.
+        the device itself, which libvirt takes on Linux bridges, and on macvtap without an MTU. Where that bridge is
+        gone, the vNIC is on no network, and stays so on vdsm's dummy bridge.
         """
         notes = self._keep(interface, _PORT)
         source = self._live.find("source")
         if source is None or self._type not in (*_TAP, "direct"):  # libvirt changes nothing of a hostdev
             return notes
-        network = networks.by_name.get(self.network)
-        is_pool = self._type == "direct" and network is not None and len(network.devices) != 1
-        if network is not None and network.active and not is_pool and network.forward != "passthrough":
+        if self._is_regained_by_name(networks):
             _set_source(interface, "network", {"network": self.network, "portgroup": self.portgroup})
         elif self._type == "direct":
-            _set_source(interface, "direct", {"dev": source.get("dev", ""), "mode": source.get("mode", "")})
+            _set_source(interface, "direct", {"dev": self._device, "mode": self._mode})
         elif host.has_interface(self.bridge) or not host.has_interface(DUMMY_BRIDGE):
             _set_source(interface, "bridge", {"bridge": self.bridge})
         else:
             notes.append(f"{self.where} is gone with its bridge: the vNIC is on no network until it is updated again")
             _set_source(interface, "bridge", {"bridge": DUMMY_BRIDGE})
         return notes
+
+    def _is_regained_by_name(self, networks: NetworkView) -> bool:
+        """Whether libvirt gives the vNIC the same port again where it is named by its network. While libvirt can't tell
+        of networks that is a guess, and only made where there is no other way."""
+        network = networks.by_name.get(self.network)
+        if networks.outage and (self.is_plain() or network is None):
+            return bool(self.network) and not self.is_plain() and self._mode != "passthrough"
+        if network is None or not network.active or not self._is_part_of(network):
+            return False
+        return self._type != "direct" or (self._mode != "passthrough" and len(network.devices) == 1)
 
     def _keep(self, interface: etree._Element, port: tuple[str, ...]) -> list[str]:
         """Take from the live vNIC what can't change, and the named parts of its port. Leave out what libvirt refuses on
@@ -194,18 +232,37 @@ class Running:
                     f"<{tag}> stays as the VM started with it, for libvirt can't change that on a running vNIC"
                 )
             _put(interface, tag, live)
-        if self.is_plain():
-            return notes
-        for path in ("filterref", "port[@isolated='yes']"):
-            misfit = interface.find(path)
-            if misfit is not None and self._live.find(path) is None:
-                _put(interface, misfit.tag, None)
-                notes.append(f"left out <{misfit.tag}>, which libvirt refuses where the vNIC is")
+        notes += self._keep_filter(interface)
+        if not self.is_plain():  # libvirt takes an absent <port> for another one than isolated="no", and fails
+            if interface.find("port[@isolated='yes']") is not None and self._live.find("port[@isolated='yes']") is None:
+                notes.append("left out <port>, which libvirt refuses where the vNIC is")
+            _put(interface, "port", self._live.find("port"))
         return notes
+
+    def _keep_filter(self, interface: etree._Element) -> list[str]:
+        """Let a network filter change only where libvirt is sure to build the new one. It plugs a vNIC in before it
+        builds the filter: where that fails, vdsm's second try leaves the vNIC on the Engine's bridge, and libvirt does
+        not know."""
+        wanted, live = interface.find("filterref"), self._live.find("filterref")
+        if wanted is None or (live is not None and _text_of(wanted) == _text_of(live)):
+            return []
+        if self.is_plain() and not len(wanted) and wanted.get("filter") in self._filters:
+            return []
+        _put(interface, "filterref", live)
+        if not self.is_plain() and live is None:
+            return ["left out <filterref>, which libvirt refuses where the vNIC is"]
+        name = quote(wanted.get("filter", ""))
+        return [f"the filter stays as it is: {name} may fail on a running vNIC, and is there when the VM is restarted"]
 
 
 def _mac(interface: etree._Element) -> str:
     return document.attribute(interface, "mac", "address").lower()
+
+
+def _text_of(filterref: etree._Element) -> tuple[str, list[tuple[str, str]]]:
+    """What a filterref says: the filter, and its parameters."""
+    parameters = [(each.get("name", ""), each.get("value", "")) for each in filterref.iterchildren("parameter")]
+    return filterref.get("filter", ""), sorted(parameters)
 
 
 def _is_same(one: etree._Element, other: etree._Element | None) -> bool:

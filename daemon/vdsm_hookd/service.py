@@ -154,7 +154,8 @@ class Service:
         decided = decision.decide(request, policy, view, memory=self._memory)
         if decided.blind:
             self.look(request, lambda look: self._decide(request._replace(look=look), policy, answer))
-        elif decided.doubts and not view.outage:
+        elif decided.doubts and (request.look is not None or not view.outage):
+            # An update waits for a libvirt that is away, too: on a stale view it could be what libvirt refuses.
             self._ask_libvirt(request, policy, decided.doubts, answer)
         else:
             answer(request, decided)
@@ -167,10 +168,11 @@ class Service:
             if domain.failure:
                 settle(Look(failure=domain.failure))
             else:
-                settle(running.find(domain.xml, request.document, domain.version))
+                settle(running.find(domain.xml, request.document, domain.version, domain.filters))
 
         vm_id = answers.text(request.environment.get("vmId", b""))
-        self._lookout.look(vm_id, timeout, lambda domain: self._server.call_threadsafe(lambda: find(domain)))
+        filters = running.filters_of(request.document)
+        self._lookout.look(vm_id, filters, timeout, lambda domain: self._server.call_threadsafe(lambda: find(domain)))
         late = Look(failure=f"libvirt at {self._lookout.uri} did not answer within {timeout:g} s")
         self._server.call_later(timeout, lambda: settle(late))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def test_link_toggles_move_no_vnic(
     The stock hook starts no vNIC on Open vSwitch or macvtap with a filter. One that it started on passthrough with an
     MTU libvirt lets nobody change, so there it has none.
     """
-    make_hookd(URI, CONFIGURATION)
+    make_hookd(URI).wait_states(dict.fromkeys(KINDS, True))  # and with the default time limits
     fits: dict[str, dict[str, Any]] = {kind: {"filter": FILTER, "isolated": True} for kind in KINDS}
     if stock:
         fits.update({kind: {} for kind in KINDS if kind not in LINUX_BRIDGES})
@@ -191,6 +192,82 @@ def test_a_network_that_is_gone_under_a_running_vnic_is_no_way_to_the_engines_br
             kinds.networks["nat"].start()
             assert vm.update(vnics["nat"], link="up") == Update()
             assert place(kinds, vm, vnics["nat"]) == kinds.home("nat")
+
+
+@pytest.mark.parametrize("kind", ["nat", "bridge"])
+def test_a_filter_that_libvirt_can_not_build_moves_nothing(
+    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest, kind: str
+) -> None:
+    """It plugs the vNIC in first. The Engine's XML would fail in the same way, but on the Engine's bridge."""
+    make_hookd(URI, CONFIGURATION)
+    of = vnic(kind)
+    with Vm(hooks, make_guest, of) as vm:
+        for name in ("no-such-filter", FILTER, "no-such-filter", ""):
+            for link in ("down", "up"):
+                assert stays(kinds, vm, of, kind, vm.update(of, link=link, filter=name), link) == "ok"
+        assert FILTER not in vm.live(of)
+        assert vm.update(of, filter=FILTER) == Update()
+        assert FILTER in vm.live(of)
+
+
+@pytest.mark.parametrize("became", ["openvswitch", "macvtap-bridge"])
+def test_a_network_that_became_one_of_another_kind_moves_nothing(
+    make_hookd: MakeHookd,
+    kinds: Kinds,
+    hooks: Path,
+    make_guest: MakeGuest,
+    libvirtd: Libvirtd,
+    cleanup: ExitStack,
+    became: str,
+) -> None:
+    """Under its own name, while the VM runs: libvirt would refuse the vNIC by it."""
+    hookd = make_hookd(URI, CONFIGURATION)
+    of = vnic("bridge")
+    with Vm(hooks, make_guest, of) as vm:
+        kinds.networks["bridge"].destroy()
+        kinds.networks["bridge"].undefine()
+        uuid = re.compile("<uuid>.*</uuid>")
+        xml = uuid.sub("", kinds.networks[became].xml).replace(f"<name>{became}<", "<name>bridge<")
+        kinds.networks[became].destroy()
+        cleanup.enter_context(Network(libvirtd, "bridge", xml))
+        hookd.wait_states({"bridge": True})
+        for link in ("down", "up"):
+            assert stays(kinds, vm, of, "bridge", vm.update(of, link=link), link) == "ok"
+
+
+def test_a_network_that_is_no_linux_bridge_after_all_gets_no_running_vnic(
+    make_hookd: MakeHookd,
+    kinds: Kinds,
+    hooks: Path,
+    make_guest: MakeGuest,
+    libvirtd: Libvirtd,
+    cleanup: ExitStack,
+    ovs_bridge: OvsBridge,
+) -> None:
+    """An Open vSwitch bridge whose network lacks <virtualport>."""
+    make_hookd(URI, CONFIGURATION)
+    xml = f'<network><name>slip</name><forward mode="bridge"/><bridge name="{ovs_bridge.name}"/></network>'
+    cleanup.enter_context(Network(libvirtd, "slip", xml))
+    of = vnic("nat")
+    with Vm(hooks, make_guest, of) as vm:
+        done = vm.update(of, {"extnet": "slip"}, link="down")
+        assert stays(kinds, vm, of, "nat", done, "down") == "ok"
+
+
+def test_a_network_that_stopped_while_libvirtd_was_away_moves_nothing(
+    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest, libvirtd: Libvirtd
+) -> None:
+    """What is known of it is old then, and the daemon has not connected again."""
+    for kind in ("nat", "route", "open"):  # without dnsmasq this libvirtd does not survive its restart with them
+        kinds.networks[kind].destroy()
+    make_hookd(URI, CONFIGURATION).wait_states({"bridge": True})
+    of = vnic("bridge")
+    with Vm(hooks, make_guest, of) as vm:
+        libvirtd.stop()
+        Path("/run/libvirt/network/bridge.xml").unlink()
+        libvirtd.start()
+        for link in ("down", "up"):
+            assert stays(kinds, vm, of, "bridge", vm.update(of, link=link), link) == "ok"
 
 
 def test_a_mapped_vnic_and_one_without_a_filter_stay(

@@ -86,7 +86,8 @@ def parsed(name: str, active: bool = True) -> Network:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
-    return host_with(tmp_path_factory.mktemp("sysfs"), *(place.bridge for place in PLACES.values()), DUMMY_BRIDGE)
+    bridges = [f"{PLACES[name].bridge}/bridge" for name in PLAIN]
+    return host_with(tmp_path_factory.mktemp("sysfs"), *bridges, PLACES["ovs"].bridge, f"{DUMMY_BRIDGE}/bridge")
 
 
 def host_with(folder: Path, *interfaces: str) -> Host:
@@ -190,7 +191,9 @@ def test_what_can_not_be_had_leaves_a_vnic_where_it_is(
 ) -> None:
     made = update(look(origin), value, host, known, deny=deny)
     assert (made.outcome, made.code) == ("held", code)
-    if origin == "isolated" and not known.by_name["isolated"].active:
+    if known.outage and origin in PLAIN:  # what is known of the network may be old
+        assert place_of(made.document) == ("bridge", {"bridge": PLACES[origin].bridge}, "")
+    elif origin == "isolated" and not known.by_name["isolated"].active:
         assert place_of(made.document) == ("bridge", {"bridge": "b-iso"}, "")
     elif origin == "nat" and not known.by_name["nat"].active:
         assert place_of(made.document) == ("bridge", {"bridge": "b-nat"}, "")
@@ -244,7 +247,9 @@ def test_a_portgroup_changes_with_its_vlan_until_libvirt_refuses_that(host: Host
 def test_what_libvirt_can_not_change_stays_and_what_it_can_is_changed(host: Host) -> None:
     more = '<driver name="vhost" queues="4"/><boot order="2"/><filterref filter="new"/><port isolated="yes"/>'
     teaming = '<teaming type="persistent"/><driver name="vhost" queues="2"/>'
-    made = update(look("nat", teaming), "nat", host, xml=engine(more=more, mtu=9000))
+    made = update(
+        look("nat", teaming)._replace(filters=frozenset({"new"})), "nat", host, xml=engine(more=more, mtu=9000)
+    )
     answer = etree.fromstring(made.document)
     assert answer.find("mtu").get("size") == "1500"  # type: ignore[union-attr]
     assert answer.find("driver").get("queues") == "2"  # type: ignore[union-attr]
@@ -261,6 +266,106 @@ def test_a_filter_that_libvirt_refuses_there_is_left_out_unless_it_runs_with_it(
     assert len(made.notes) == 2
     kept = update(look(name, more), declared(name), host, xml=engine(more=more))
     assert (b"filterref" in kept.document, kept.notes) == (True, ())
+
+
+@pytest.mark.parametrize(
+    ("live_filter", "wanted", "after"),
+    [
+        ("", '<filterref filter="sure"/>', "sure"),
+        ("", '<filterref filter="missing"/>', ""),
+        ("", '<filterref filter="sure"><parameter name="IP" value="nonsense"/></filterref>', ""),
+        ('<filterref filter="old"/>', '<filterref filter="sure"/>', "sure"),
+        ('<filterref filter="old"/>', '<filterref filter="missing"/>', "old"),
+        ('<filterref filter="old"/>', '<filterref filter="old"/>', "old"),
+        ('<filterref filter="old"/>', "", ""),
+        (
+            '<filterref filter="old"><parameter name="IP" value="1.2.3.4"/></filterref>',
+            '<filterref filter="old"><parameter name="IP" value="1.2.3.5"/></filterref>',
+            "old 1.2.3.4",
+        ),
+    ],
+)
+@pytest.mark.parametrize("target", ["nat", "isolated"])
+def test_a_filter_that_libvirt_may_not_build_stays_as_it_was(
+    live_filter: str, wanted: str, after: str, target: str, host: Host
+) -> None:
+    """libvirt plugs the vNIC in first: where the filter then fails, the rollback leaves it on the Engine's bridge."""
+    seen = look("nat", live_filter)._replace(filters=frozenset({"sure"}))
+    made = update(seen, target, host, xml=engine(more=wanted))
+    assert place_of(made.document) == staying(target)
+    found = etree.fromstring(made.document).find("filterref")
+    says = "" if found is None else " ".join([found.get("filter", ""), *(each.get("value", "") for each in found)])
+    assert says == after
+    asked = etree.fromstring(engine(more=wanted)).find("filterref")
+    changed = asked is not None and (asked.get("filter") != after.split(" ")[0] or "1.2.3.4" in after)
+    assert bool(made.notes) == changed
+
+
+@pytest.mark.parametrize("name", ["nat", "bridge", "ovs", "macvtap"])
+def test_a_network_that_became_another_one_takes_no_vnic_along(name: str, host: Host) -> None:
+    """Defined anew under its name while the vNIC runs: by that name libvirt would refuse it, or plug it elsewhere."""
+    others = {
+        "ovs": PLACES["ovs"].network.replace("b-ovs", "b-new"),
+        "macvtap": PLACES["macvtap"].network.replace("d-1", "d-9"),
+        "bridge": '<forward mode="bridge"/><bridge name="b-ovs"/>',
+    }
+    for inner in others.values():
+        xml = f"<network><name>{name}</name>{inner}</network>"
+        new = networks.parse(xml, active=True, persistent=True, autostart=True)
+        made = update(look(name), declared(name), host, documents.view(new))
+        kind, source, _tags = place_of(made.document)
+        assert made.outcome == "held"
+        if name == "macvtap":
+            assert (kind, source) == ("direct", {"dev": "d-1", "mode": "private"})
+        elif (name, inner) == ("ovs", others["bridge"]):
+            assert kind == "bridge"
+        else:
+            assert (kind, source) == ("bridge", {"bridge": PLACES[name].bridge})
+
+
+def test_macvtap_vnics_that_share_devices_are_named_by_their_own(host: Host) -> None:
+    """By their network they would get another device of it."""
+    xml = (
+        '<network><name>macvtap</name><forward mode="private"><interface dev="d-0"/><interface dev="d-1"/></forward>'
+        "</network>"
+    )
+    pool = networks.parse(xml, active=True, persistent=True, autostart=True)
+    made = update(look("macvtap"), "macvtap", host, documents.view(pool))
+    assert (made.outcome, place_of(made.document)) == ("rewritten", ("direct", {"dev": "d-1", "mode": "private"}, ""))
+    assert networks.MTU in pool.kind().unfit
+
+
+def test_what_libvirt_was_never_asked_about_is_named_so_that_it_may_be_true(host: Host) -> None:
+    never = NetworkView(outage="libvirt has not been reached yet")
+    made = update(look("nat"), "nat", host, never)
+    assert place_of(made.document) == ("bridge", {"bridge": "b-nat"}, "")
+    assert place_of(update(look("ovs"), "ovs/lab-42", host, never).document) == staying("ovs")
+    assert place_of(update(look("macvtap"), "macvtap", host, never).document) == staying("macvtap")
+
+
+def test_a_portgroup_on_a_linux_bridge_is_said_not_to_change(host: Host) -> None:
+    """libvirt accepts another one, and keeps the old."""
+    inner = PLACES["bridge"].network + '<portgroup name="a"/><portgroup name="b"/>'
+    xml = f"<network><name>bridge</name>{inner}</network>"
+    known = documents.view(networks.parse(xml, active=True, persistent=True, autostart=True))
+    on_a = look("bridge")._replace(
+        xml=look("bridge").xml.replace(b'network="bridge"', b'network="bridge" portgroup="a"')
+    )
+    assert update(on_a, "bridge/a", host, known).outcome == "rewritten"
+    made = update(on_a, "bridge/b", host, known)
+    assert (made.outcome, made.code) == ("held", "not-live")
+    assert place_of(made.document)[1] == {"network": "bridge", "portgroup": "a"}
+
+
+@pytest.mark.parametrize("has", ["", "yes", "no"])
+@pytest.mark.parametrize("wants", ["", "yes", "no"])
+def test_where_no_port_can_be_isolated_its_element_stays_as_it_is(has: str, wants: str, host: Host) -> None:
+    """libvirt takes none for another one than isolated="no", and fails."""
+    ports = [f'<port isolated="{word}"/>' if word else "" for word in (has, wants)]
+    made = update(look("ovs", ports[0]), "ovs/lab-42", host, xml=engine(more=ports[1]))
+    port = etree.fromstring(made.document).find("port")
+    assert (port.get("isolated") if port is not None else "") == has
+    assert bool(made.notes) == (wants == "yes" and has != "yes")
 
 
 @pytest.mark.parametrize("name", PLACES)
@@ -391,5 +496,8 @@ def test_no_update_is_refused_and_none_goes_elsewhere_than_both_want(
 
 
 class _Everywhere(Host):
+    def bridge_kind(self, name: str) -> str:
+        return "bridge"
+
     def has_interface(self, name: str) -> bool:
         return True
