@@ -14,6 +14,7 @@ from tests.boot.machine import ROOT, Machine
 from tests.real.wait import wait_for
 
 SITE = "/etc/vdsm-hookd/vdsm-hookd.conf.d/60-site.conf"
+KEPT = "/var/lib/vdsm-hookd/configuration"
 SERVICE = "vdsm-hookd.service"
 UNITS = (SERVICE, "vdsm-hookd.socket", "vdsm-hookd-control.socket")
 BAD = "[extnet]\nalow = x\n"
@@ -61,8 +62,9 @@ def test_a_good_configuration_is_reloaded_and_a_bad_one_fails_the_reload_alone(m
     assert machine.pid() == pid
 
 
-def test_a_cold_start_with_a_bad_configuration_says_why_and_recovers_by_itself(machine: Machine) -> None:
+def test_a_first_start_with_a_bad_configuration_says_why_and_recovers_by_itself(machine: Machine) -> None:
     machine.run("systemctl", "stop", SERVICE)
+    machine.run("rm", KEPT)
     machine.write(SITE, BAD)
     refused = run_hook(machine)
     assert refused.code == "daemon-unreachable"
@@ -81,6 +83,7 @@ def test_a_cold_start_with_a_bad_configuration_says_why_and_recovers_by_itself(m
 
 def test_a_bad_configuration_does_not_keep_the_host_busy(machine: Machine) -> None:
     machine.run("systemctl", "stop", SERVICE)
+    machine.run("rm", KEPT)
     machine.write(SITE, BAD)
     machine.call("systemctl", "start", SERVICE)
     started = int(machine.property(SERVICE, "NRestarts"))

@@ -35,12 +35,12 @@ def run(arguments: argparse.Namespace) -> int:
         bad = [Finding("bad-config", str(problem.origin), problem.reason, remedy) for problem in error.problems]
         _show(arguments, ["configuration"], 0, bad)
         return cli.EX_DATAERR
-    checks: dict[str, Check] = {"who may read it": lambda: readers.unreadable(config)}
+    checks: dict[str, Check] = {}
     if arguments.host:
         checks.update(_host_checks(arguments, config, policy))
     if arguments.file is not None:
         checks["document"] = lambda: _document(arguments)
-    findings = [finding for check in checks.values() for finding in check()]
+    findings = [*readers.unreadable(config), *(finding for check in checks.values() for finding in check())]
     _show(arguments, ["configuration", *checks], len(policy.rules), findings)
     return cli.FINDING if findings else cli.OK
 
