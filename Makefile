@@ -121,11 +121,12 @@ EXTRA_LINKS = before_device_create/50_allocate_net $(EXTRA:%=before_vm_start/50_
 	before_update_device/50_allocate_net before_update_device/50_macbind
 
 TO_SHIM = ../../../vdsm-hookd/hook-shim
-# vdsm may look at any moment: a link that is right stays.
+# vdsm may look at any moment: a link that is right stays, and what is new comes by a rename.
 link_hooks = for link in $(1); do \
 	install -d $(DESTDIR)$(HOOKS)/$${link%/*} && \
-	[ "$$(readlink $(DESTDIR)$(HOOKS)/$$link)" = $(TO_SHIM) ] || \
-	ln -sfn $(TO_SHIM) $(DESTDIR)$(HOOKS)/$$link || exit; done
+	place=$(DESTDIR)$(HOOKS)/$$link new=$(DESTDIR)$(HOOKS)/$${link%/*}/.$${link\#\#*/} && \
+	{ [ "$$(readlink $$place)" = $(TO_SHIM) ] || \
+	{ rm -f $$new && ln -s $(TO_SHIM) $$new && mv -fT $$new $$place; }; } || exit; done
 
 install: shim ## put all files where a host has them, below DESTDIR
 	@$(MAKE) --no-print-directory install-files
@@ -136,9 +137,10 @@ install-files: # all but building the shim, which packages do apart
 # changes the sources' times.
 	$(PYTHON) -m compileall -q -d $(PURELIB)/vdsm_hookd --invalidation-mode checked-hash \
 		$(DESTDIR)$(PURELIB)/vdsm_hookd
-	install -D -m 755 shim/hook-shim $(DESTDIR)$(PREFIX)/libexec/vdsm-hookd/hook-shim
+	install -D -m 755 shim/hook-shim $(DESTDIR)$(PREFIX)/libexec/vdsm-hookd/.hook-shim
+	mv -f $(DESTDIR)$(PREFIX)/libexec/vdsm-hookd/.hook-shim $(DESTDIR)$(PREFIX)/libexec/vdsm-hookd/hook-shim
 	install -d $(DESTDIR)/etc/vdsm-hookd/vdsm-hookd.conf.d
-	install -m 644 conf/vdsm-hookd.conf $(DESTDIR)/etc/vdsm-hookd
+	[ -e $(DESTDIR)/etc/vdsm-hookd/vdsm-hookd.conf ] || install -m 644 conf/vdsm-hookd.conf $(DESTDIR)/etc/vdsm-hookd
 	install -D -m 644 -t $(DESTDIR)/etc/sos/extras.d conf/sos/vdsm-hookd
 	install -D -m 644 -t $(UNITS) systemd/*.service systemd/*.socket
 	sed -i 's,/usr/\(s*bin\)/,$(PREFIX)/\1/,' $(UNITS)/vdsm-hookd.service

@@ -15,6 +15,8 @@ from vdsm_hookd.finding import Finding
 from vdsm_hookd.hook import operand, plain
 
 DIRECTORIES = "/usr/libexec/vdsm/hooks"
+MASK = "/dev/null"
+"""What a link leads to that stands for none: vdsm passes it over, and an upgrade leaves it alone."""
 SHIM = "/usr/libexec/vdsm-hookd/hook-shim"
 
 
@@ -101,6 +103,8 @@ def findings(
 
 def _served(hook: str, event: str, there: Sequence[Program], directories: str, shim: str) -> list[Finding]:
     """Of a hook at an event that it serves."""
+    if any(program.target == MASK for program in there):
+        return []  # root does without it, as with a unit
     links = [program for program in there if program.kind == "shim"]
     place = f"{directories}/{event}"
     found = [

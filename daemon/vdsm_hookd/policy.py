@@ -82,7 +82,7 @@ class Policy:
             raise Refusal(
                 "unknown-hook",
                 f"no hook {quote(hook)} is enabled in vdsm-hookd (enabled: {', '.join(self.names) or 'none'})",
-                "enable it in vdsm-hookd.conf, or remove its link from the hook directories",
+                "enable it in vdsm-hookd.conf, or mask its links (ln -sfn /dev/null LINK): an upgrade makes them anew",
             )
         served = ", ".join(
             sorted({event for rule in self.rules if rule.hook.name == hook for event in rule.hook.events})
@@ -90,7 +90,7 @@ class Policy:
         raise Refusal(
             "unsupported-event",
             f"hook {hook} does not serve {quote(event)}",
-            f"remove its link from that hook directory; it serves {served}",
+            f"remove its link from that hook directory, which no package makes; it serves {served}",
         )
 
     def hooks(self) -> list[dict[str, Any]]:

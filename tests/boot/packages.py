@@ -42,6 +42,6 @@ class Packages:
             for name, file in self.files(release).items()
         }
 
-    def install(self, machine: Machine, release: int = 1) -> None:
+    def install(self, machine: Machine, release: int = 1, *options: str) -> None:
         """As dnf would, all of them; without their dependencies, which Debian names otherwise."""
-        machine.run("rpm", "-U", "--nodeps", *self.put_into(machine, release).values())
+        machine.run("rpm", "-U", "--nodeps", *options, *self.put_into(machine, release).values())

@@ -21,7 +21,7 @@ Release: 1
 Summary: What is there without rpm
 License: none
 BuildArch: noarch
-Provides: /bin/sh /usr/bin/python3 python3 = 3.9 python3-libvirt python3-lxml python3-msgpack python3-systemd
+Provides: /bin/sh coreutils /usr/bin/python3 python3 = 3.9 python3-libvirt python3-lxml python3-msgpack python3-systemd
 %description
 %files
 """

@@ -33,7 +33,7 @@ def test_the_service_requires_its_libraries(packages: Packages) -> None:
 def test_a_hook_that_still_ships_is_provided_and_conflicts(packages: Packages, hook: str) -> None:
     package = f"vdsm-hookd-{hook}"
     version = f"{__version__}-1"
-    assert query(packages, package, "requires") == {f"vdsm-hookd = {version}"}
+    assert query(packages, package, "requires") == {"coreutils", f"vdsm-hookd = {version}"}
     assert query(packages, package, "provides") == {f"{OF_VDSM}{hook} = {version}", f"{package} = {version}"}
     assert query(packages, package, "conflicts") == {f"{OF_VDSM}{hook}"}
     assert query(packages, package, "obsoletes") == set()
@@ -42,7 +42,7 @@ def test_a_hook_that_still_ships_is_provided_and_conflicts(packages: Packages, h
 def test_macspoof_obsoletes_the_one_that_vdsm_dropped(packages: Packages) -> None:
     package = "vdsm-hookd-macspoof"
     version = f"{__version__}-1"
-    assert query(packages, package, "requires") == {f"vdsm-hookd = {version}"}
+    assert query(packages, package, "requires") == {"coreutils", f"vdsm-hookd = {version}"}
     assert query(packages, package, "provides") == {f"{OF_VDSM}macspoof = 5", f"{package} = {version}"}
     assert query(packages, package, "obsoletes") == {f"{OF_VDSM}macspoof < 5"}
     assert query(packages, package, "conflicts") == set()
