@@ -194,7 +194,7 @@ def test_hidden_files_are_no_drop_ins(file: Path) -> None:
 def test_what_is_there_and_can_not_be_read_is_an_error_with_its_path(tmp_path: Path) -> None:
     """By another user than root, as the service's is."""
     tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
+    for parent in (tmp_path.parent, tmp_path.parent.parent):
         parent.chmod(parent.stat().st_mode | 0o055)
     file = tmp_path / "vdsm-hookd.conf"
     file.write_text("")
