@@ -12,8 +12,8 @@ import hashlib
 import json
 import logging
 import os
-import stat
 
+from vdsm_hookd import state_file
 from vdsm_hookd.config import Source
 from vdsm_hookd.ini import Entry, Origin
 
@@ -60,7 +60,7 @@ class Kept:
     def load(self) -> Source | None:
         """The configuration that was last in force; None where none was yet. Raises Unusable."""
         try:
-            with open(self.path, "rb", opener=_open_own) as file:
+            with open(self.path, "rb", opener=state_file.open_own) as file:
                 return decode(self._main, file.read(_MAX_SIZE))
         except FileNotFoundError:
             return None
@@ -74,7 +74,10 @@ class Kept:
             if os.geteuid() == 0 and os.stat(os.path.dirname(self.path)).st_uid != 0:
                 self._fail("the folder is the service's user's")
                 return
-            self._write(encode(self._main, source))
+            content = encode(self._main, source)
+            if len(content) > _MAX_SIZE:
+                raise OSError(errno.EFBIG, f"it has {len(content)} bytes, more than {_MAX_SIZE}", self.path)
+            state_file.write(self.path, content, 0o600)
             self.failure = ""
         except OSError as error:
             self._fail(error)
@@ -84,35 +87,3 @@ class Kept:
     def _fail(self, reason: object) -> None:
         self.failure = f"the configuration in force can't be kept for a later start: {self.path}: {reason}"
         log.warning("%s; make that right, then hookctl reload", self.failure)
-
-    def _write(self, content: bytes) -> None:
-        """Raises OSError. Nothing is written where the same is there already."""
-        folder = os.path.dirname(self.path)
-        if len(content) > _MAX_SIZE:
-            raise OSError(errno.EFBIG, f"it has {len(content)} bytes, more than {_MAX_SIZE}", self.path)
-        with contextlib.suppress(OSError), open(self.path, "rb", opener=_open_own) as file:
-            if file.read(len(content) + 1) == content:
-                return
-        new = f"{self.path}.new"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(new)  # what a start that was killed has left
-        with open(new, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, self.path)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _open_own(path: str, flags: int) -> int:
-    """Open a regular file that nobody else could have written. Raises OSError."""
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-    status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o022:
-        return descriptor
-    os.close(descriptor)
-    raise PermissionError(f"{path} belongs to another user, or may be written by others")

@@ -105,7 +105,7 @@ class Service:
     def _write_wake_table(self, policy: Policy) -> None:
         try:
             wake_table.write(self._wake_path, policy.wake_table())
-        except (OSError, ValueError) as error:
+        except OSError as error:
             reason = f"the shim's wake table can't be written: {error}"
             raise ConfigError([Problem(Origin(self._wake_path, 0), reason)]) from None
 

@@ -7,8 +7,7 @@ through.
 
 from __future__ import annotations
 
-import os
-import stat
+from vdsm_hookd import state_file
 
 DEFAULT_SOCKET = "/run/vdsm-hookd/hook.sock"
 _STATE = "/var/lib/vdsm-hookd"
@@ -23,25 +22,5 @@ def path_for(hook_socket: str, name: str = "wake") -> str:
 
 
 def write(path: str, table: str) -> None:
-    """Put a whole new table in place of the old one. Raises OSError, or ValueError for one too large for the shim."""
-    if len(table) > MAX_SIZE:
-        raise ValueError(f"it has {len(table)} bytes, more than {MAX_SIZE}: let rewrites name fewer properties")
-    if _is_there(path, table):
-        return  # a start then needs no disk that can be written
-    new = f"{path}.new"
-    with open(new, "w", encoding="ascii") as file:
-        os.fchmod(file.fileno(), 0o644)  # the unit's umask would hide it from the shim
-        file.write(table)
-        file.flush()
-        os.fsync(file.fileno())  # it outlives the host's crash too: the shim relies on no table that is torn
-    os.replace(new, path)
-
-
-def _is_there(path: str, table: str) -> bool:
-    """Whether that is what the shim finds already, and relies on."""
-    try:
-        status = os.lstat(path)
-        with open(path, encoding="ascii") as file:
-            return stat.S_ISREG(status.st_mode) and status.st_mode & 0o777 == 0o644 and file.read() == table
-    except (OSError, ValueError):
-        return False
+    """Put a whole new table in place of the old one. Raises OSError."""
+    state_file.write(path, table.encode("ascii"), 0o644)  # the shim runs as vdsm
