@@ -1,4 +1,4 @@
-"""Reads one running domain for a request, in a thread and over a connection of its own: libvirt's calls can hang."""
+"""Looks at a running vNIC for a request, in a thread and over a connection of its own: libvirt's calls can hang."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Callable, NamedTuple
 
 import libvirt
 
-from vdsm_hookd import document
+from vdsm_hookd import document, running
+from vdsm_hookd.running import Look
 from vdsm_hookd.watch import error_text, read_only
 
 log = logging.getLogger(__name__)
@@ -26,21 +27,11 @@ _PAUSE = 0.1
 _VARIABLE = re.compile(r"\$(\w+)")
 
 
-class Domain(NamedTuple):
-    """A running domain's XML, the version of its libvirt, and which of the filters in question that is sure to build;
-    or why none of that is known."""
-
-    xml: bytes = b""
-    version: int = 0
-    failure: str = ""
-    filters: frozenset[str] = frozenset()
-
-
-class _Look(NamedTuple):
+class _Ask(NamedTuple):
     vm_id: str
-    filters: frozenset[str]
+    vnic_xml: bytes
     ends: float  # on the monotonic clock
-    done: Callable[[Domain], None]
+    done: Callable[[Look], None]
 
 
 class Lookout:
@@ -49,12 +40,12 @@ class Lookout:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         """May be changed at any time."""
-        self._looks: queue.Queue[_Look] = queue.Queue(MAX_LOOKS)
+        self._asks: queue.Queue[_Ask] = queue.Queue(MAX_LOOKS)
         self._thread: threading.Thread | None = None
 
-    def look(self, vm_id: str, filters: frozenset[str], timeout: float, done: Callable[[Domain], None]) -> None:
-        """Read the domain with this uuid, and these network filters, as soon as may be, then call `done` in the
-        lookout's thread.
+    def look(self, vm_id: str, vnic_xml: bytes, timeout: float, done: Callable[[Look], None]) -> None:
+        """Find the vNIC that an update is about in the domain with this uuid, as soon as may be, then call `done` in
+        the lookout's thread.
 
         `done` may come late or never, while libvirt hangs: the caller sets the deadline, `timeout` seconds from now.
         """
@@ -62,32 +53,32 @@ class Lookout:
             self._thread = threading.Thread(target=self._run, name="libvirt-look", daemon=True)
             self._thread.start()
         try:
-            self._looks.put_nowait(_Look(vm_id, filters, time.monotonic() + timeout, done))
+            self._asks.put_nowait(_Ask(vm_id, vnic_xml, time.monotonic() + timeout, done))
         except queue.Full:
-            done(Domain(failure="too many updates wait for libvirt already"))
+            done(Look(failure="too many updates wait for libvirt already"))
 
     def _run(self) -> None:
         while True:
-            look = self._looks.get()
-            if time.monotonic() < look.ends:  # else nobody waits for it any more
-                look.done(self._domain(look))
+            ask = self._asks.get()
+            if time.monotonic() < ask.ends:  # else nobody waits for it any more
+                ask.done(self._look(ask))
 
-    def _domain(self, look: _Look) -> Domain:
-        gives_up = min(look.ends, time.monotonic() + RETRY_FOR)
+    def _look(self, ask: _Ask) -> Look:
+        gives_up = min(ask.ends, time.monotonic() + RETRY_FOR)
         while True:
             try:
                 with read_only(self.uri) as connection:
-                    domain = connection.lookupByUUIDString(look.vm_id)
-                    good = frozenset(name for name in look.filters if _is_sure(connection, name))
-                    return Domain(domain.XMLDesc(0).encode(), connection.getLibVersion(), filters=good)
+                    domain = connection.lookupByUUIDString(ask.vm_id)
+                    sure = frozenset(name for name in running.filters_of(ask.vnic_xml) if _is_sure(connection, name))
+                    return running.find(domain.XMLDesc(0).encode(), ask.vnic_xml, connection.getLibVersion(), sure)
             except libvirt.libvirtError as error:
                 failure = " ".join(f"libvirt at {self.uri}: {error_text(error)}".split())
                 is_final = error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_INVALID_ARG)
                 if is_final or time.monotonic() + _PAUSE >= gives_up:
-                    return Domain(failure=failure)
+                    return Look(failure=failure)
             except Exception as error:  # our own bug must not end the thread
                 log.exception("a look at a running VM failed")
-                return Domain(failure=f"the look failed: {type(error).__name__}")
+                return Look(failure=f"the look failed: {type(error).__name__}")
             time.sleep(_PAUSE)
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Callable
 
-from vdsm_hookd import answers, decision, journal, running, systemd, wake_table, wire
+from vdsm_hookd import answers, decision, journal, systemd, wake_table, wire
 from vdsm_hookd.audits import Audits
 from vdsm_hookd.config import Config
 from vdsm_hookd.decision import Decision, Request
@@ -21,7 +21,7 @@ from vdsm_hookd.follow import Followers
 from vdsm_hookd.history import History, Record
 from vdsm_hookd.ini import ConfigError, Origin, Problem
 from vdsm_hookd.kept import Kept
-from vdsm_hookd.lookout import Domain, Lookout
+from vdsm_hookd.lookout import Lookout
 from vdsm_hookd.metrics import Metrics
 from vdsm_hookd.once import Once
 from vdsm_hookd.policy import Policy
@@ -163,16 +163,10 @@ class Service:
     def look(self, request: Request, done: Callable[[Look], None]) -> None:
         """Look at the running vNIC that a request is about, for a limited time, and call `done` once."""
         settle, timeout = Once(done), self.config.libvirt.look_timeout
-
-        def find(domain: Domain) -> None:
-            if domain.failure:
-                settle(Look(failure=domain.failure))
-            else:
-                settle(running.find(domain.xml, request.document, domain.version, domain.filters))
-
         vm_id = answers.text(request.environment.get("vmId", b""))
-        filters = running.filters_of(request.document)
-        self._lookout.look(vm_id, filters, timeout, lambda domain: self._server.call_threadsafe(lambda: find(domain)))
+        self._lookout.look(
+            vm_id, request.document, timeout, lambda look: self._server.call_threadsafe(lambda: settle(look))
+        )
         late = Look(failure=f"libvirt at {self._lookout.uri} did not answer within {timeout:g} s")
         self._server.call_later(timeout, lambda: settle(late))
 
