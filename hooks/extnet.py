@@ -98,8 +98,8 @@ def update(call: Call) -> bool:
     else:
         reason = running.why_not_to(network, target.portgroup, call.host)
         if reason:
-            wanted = f"{target.name}/{target.portgroup}" if target.portgroup else target.name
-            what = f"the vNIC is to join network {quote(wanted)}, but {reason}"
+            wanted = quote(networks.named(target.name, target.portgroup))
+            what = f"the vNIC is to join network {wanted}, but {reason}"
             raise Refusal(NOT_LIVE, what, RESTART, target.name)
         call.notes += running.move(interface, network, target.portgroup)
     return True
@@ -209,7 +209,7 @@ def _meant(call: Call, target: Target) -> str:
     for at, char in enumerate(target.name):
         network, portgroup = target.name[:at], target.name[at + 1 :]
         if char == ":" and portgroup and not target.portgroup and network in call.networks.by_name:
-            return f"; did you mean {quote(f'{network}/{portgroup}')}?"
+            return f"; did you mean {quote(networks.named(network, portgroup))}?"
     return ""
 
 

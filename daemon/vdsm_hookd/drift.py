@@ -9,7 +9,7 @@ from lxml import etree
 
 from vdsm_hookd import document
 from vdsm_hookd.hook import plain
-from vdsm_hookd.networks import NetworkView
+from vdsm_hookd.networks import NetworkView, named
 
 _OVIRT = "{http://ovirt.org/vm/1.0}"
 
@@ -30,9 +30,7 @@ class Vnic(NamedTuple):
     @property
     def where(self) -> str:
         """The network that it is on, or else the bridge."""
-        if self.network:
-            return f"{self.network}/{self.portgroup}" if self.portgroup else self.network
-        return self.bridge
+        return named(self.network, self.portgroup) if self.network else self.bridge
 
 
 class Drift(NamedTuple):

@@ -44,6 +44,11 @@ _MACVTAP = {
 }
 
 
+def named(network: str, portgroup: str = "") -> str:
+    """NETWORK or NETWORK/PORTGROUP, as a property names it."""
+    return f"{network}/{portgroup}" if portgroup else network
+
+
 @dataclass(frozen=True)
 class Portgroup:
     """A named class of ports of a network. `virtualport` is empty where it says nothing of its own; `vlan` is its

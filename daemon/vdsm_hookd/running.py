@@ -16,7 +16,7 @@ from lxml import etree
 from vdsm_hookd import document
 from vdsm_hookd.document import remove, set_attributes
 from vdsm_hookd.host import Host
-from vdsm_hookd.networks import Network, NetworkView
+from vdsm_hookd.networks import Network, NetworkView, named
 from vdsm_hookd.text import quote
 
 DUMMY_BRIDGE = ";vdsmdummy;"
@@ -114,7 +114,7 @@ class Running:
     def where(self) -> str:
         """The network or else the bridge or device that it is plugged into, for people."""
         if self.network:
-            return f"network {quote(f'{self.network}/{self.portgroup}' if self.portgroup else self.network)}"
+            return f"network {quote(named(self.network, self.portgroup))}"
         if self.bridge:
             return f"bridge {quote(self.bridge)}"
         return f"device {quote(self._device)}"
