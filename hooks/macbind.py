@@ -7,8 +7,8 @@ give its profile no network filter, or the VM `macspoof=true`.
 
 Like vdsm's hook before Python 3 broke it, but MAC addresses compare without case on both sides, a MAC address that no
 vNIC has is noted, a vNIC that is on Open vSwitch already gets no second <virtualport>, and before_update_device keeps a
-running vNIC on its bridge. What a bridge is says
-`Host.bridge_kind`, not the driver's name that ethtool gives: so bridges whose frames Open vSwitch itself moves count.
+running vNIC on its bridge. What a bridge is says `Host.bridge_kind`, not the driver's name that ethtool gives: so
+bridges whose frames Open vSwitch itself moves count.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@
  *   0       replaced   empty     the document is rewritten
  *
  * The deadline is 5 s, and 30 s at before_update_device: there a refusal has vdsm plug a running vNIC into the Engine's
- * bridge. There is no other status; failure.c has the codes. No environment variable configures anything: users write there. */
+ * bridge. There is no other status; failure.c has the codes. No environment variable configures anything: users write
+ * there. */
 #include <stdlib.h>
 
 #include "shim.h"
