@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.boot.machine import ROOT, Machine
+from tests.boot.machine import Machine
 
 CLIENTS = 8
 
@@ -17,9 +17,7 @@ class Clients:
         self._count = count
 
     def __enter__(self) -> Clients:
-        self._process = self._machine.popen(
-            "env", f"PYTHONPATH={ROOT}", "python3", "-m", "tests.boot.load", str(self._count)
-        )
+        self._process = self._machine.start_module("tests.boot.load", str(self._count))
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "running\n"
         return self

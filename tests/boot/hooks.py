@@ -53,7 +53,7 @@ def run_hook(
 ) -> Hooked:
     """Run all hooks of the event in there."""
     question = json.dumps([event, document, properties, user])
-    process = machine.popen("env", f"PYTHONPATH={ROOT}", "python3", "-m", "tests.boot.hooks")
+    process = machine.start_module("tests.boot.hooks")
     output, _ = process.communicate(question, timeout=60)
     return Hooked(document, **json.loads(output))
 

@@ -97,6 +97,10 @@ class Machine:
             self.enter(*argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_ENVIRONMENT, **options
         )
 
+    def start_module(self, name: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """Start one of the checkout's own programs in there, with pipes."""
+        return self.popen("env", f"PYTHONPATH={ROOT}", "python3", "-m", name, *arguments, **options)
+
     def call(self, *argv: str, user: str = "root", timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run `argv` in there, whatever comes of it."""
         return subprocess.run(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.boot.clients import CLIENTS, Clients
+from tests.boot.configuration import BAD, REASON, SITE
 from tests.boot.hooks import run_hook
 from tests.boot.machine import Machine
 from tests.faults import FULL, held
@@ -33,9 +34,8 @@ LATE = 1.0
 
 def bad_configuration(machine: Machine) -> Callable[[], object]:
     """Returns what mends it."""
-    file = "/etc/vdsm-hookd/vdsm-hookd.conf.d/60-site.conf"
-    machine.write(file, "[extnet]\nalow = x\n")
-    return lambda: machine.run("rm", file)
+    machine.write(SITE, BAD)
+    return lambda: machine.run("rm", SITE)
 
 
 def bad_interpreter(machine: Machine) -> Callable[[], object]:
@@ -66,7 +66,7 @@ def test_while_the_configuration_is_bad_the_last_good_one_serves(machine: Machin
         assert "the configuration on disk is not in force" in machine.call("hookctl", "status").stdout
         assert "alow" in machine.call("hookctl", "check").stdout
         message = f"MESSAGE_ID={MESSAGE_IDS['kept-serves']}"
-        assert "60-site.conf:2: [extnet] has no option 'alow'" in machine.journal(message)
+        assert REASON in machine.journal(message)
     finally:
         mend()
     machine.run("systemctl", "restart", SERVICE)

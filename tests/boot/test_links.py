@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.machine import ROOT, Machine
+from tests.boot.machine import Machine
 from tests.boot.packages import Packages
 from tests.boot.repository import STOCK, Repository
 
@@ -38,7 +38,7 @@ ln -s ../../../vdsm-hookd/hook-shim %{buildroot}/usr/libexec/vdsm/hooks/before_d
 def watched(machine: Machine) -> Iterator[list[list[str]]]:
     """What happens to names in there inside the block."""
     seen: list[list[str]] = []
-    watcher = machine.popen("env", f"PYTHONPATH={ROOT}", "python3", "-m", "tests.boot.watcher")
+    watcher = machine.start_module("tests.boot.watcher")
     assert watcher.stdout is not None
     assert watcher.stdout.readline() == "watching\n"
     yield seen

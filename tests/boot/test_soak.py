@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.boot.machine import ROOT, Machine
+from tests.boot.configuration import SITE
+from tests.boot.machine import Machine
 from tests.boot.soak import CASES, FICKLE, FLAPPING
 from tests.faults import FULL, held
 from tests.real.wait import wait_for
@@ -22,7 +23,6 @@ SEED = 7
 PAUSE = 0.3
 """Seconds between two blows."""
 MAX_GROWTH = 5 * 1024  # KiB
-SITE = "/etc/vdsm-hookd/vdsm-hookd.conf.d/60-site.conf"
 SERVICE = "vdsm-hookd.service"
 # A history that is full within the first seconds, for while it fills memory grows as it should.
 HISTORY = "[history]\nentries = 100\n"
@@ -95,8 +95,7 @@ def test_no_answer_is_wrong_and_memory_stays_flat(networks: Machine, capsys: pyt
     machine.write(SITE, HISTORY)
     machine.run("systemctl", "restart", SERVICE)
     blows = Blows(machine)
-    command = ("env", f"PYTHONPATH={ROOT}", "python3", "-m", "tests.boot.soak", str(CLIENTS), str(SEED))
-    process = machine.popen(*command)
+    process = machine.start_module("tests.boot.soak", str(CLIENTS), str(SEED))
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "running\n"

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from tests.boot.machine import ROOT, Machine
+from tests.boot.configuration import BAD, SITE
+from tests.boot.machine import Machine
 from tests.boot.network import add_network
 from tests.boot.packages import Packages
 from tests.faults import held
 from tests.real.wait import wait_for
 
 SERVICE = "vdsm-hookd.service"
-BAD = "/etc/vdsm-hookd/vdsm-hookd.conf.d/60-site.conf"
 # As tests/real has it: without cgroups, and without the user for whom a start takes 14 s.
 _QEMU = 'user = "root"\ngroup = "root"\ncgroup_controllers = []\nstdio_handler = "file"\n'
 
@@ -26,7 +26,7 @@ _QEMU = 'user = "root"\ngroup = "root"\ncgroup_controllers = []\nstdio_handler =
 @contextmanager
 def toggling(machine: Machine, seen: dict[str, Any]) -> Iterator[None]:
     """A VM whose vNIC's link goes down and up inside the block; afterwards what came of it."""
-    process = machine.popen("env", f"PYTHONPATH={ROOT}", "python3", "-m", "tests.boot.toggles", stderr=subprocess.PIPE)
+    process = machine.start_module("tests.boot.toggles", stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == "running\n", process.communicate("", timeout=60)[1]
     yield
@@ -75,10 +75,10 @@ def test_link_toggles_succeed_whatever_happens_to_the_daemon(
         wait_for(lambda: replaced(bare, dead), "the service after an upgrade", 20)
 
     def start_on_a_bad_configuration() -> None:
-        bare.write(BAD, "[extnet]\nalow = x\n")
+        bare.write(SITE, BAD)
         kill()
         kill()
-        bare.run("rm", BAD)
+        bare.run("rm", SITE)
         bare.run("hookctl", "reload")
 
     for blow in (kill_often, restart, stop_for_a_while, upgrade, start_on_a_bad_configuration):

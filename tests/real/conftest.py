@@ -23,10 +23,11 @@ from tests.real.hookd import Hookd, link_hook
 from tests.real.host import Bridge, require_private_host
 from tests.real.kinds import Kinds
 from tests.real.libvirtd import Libvirtd, Network
-from tests.real.makers import MakeBridge, MakeGuest, MakeHookd, MakeNetwork
+from tests.real.makers import MakeBridge, MakeGuest, MakeHookd, MakeNetwork, StartNetwork
 from tests.real.ovs import OpenVSwitch, OvsBridge
 from tests.real.unit import HookdUnit
-from tests.real.vdsm import ENGINE_BRIDGE
+from tests.real.vdsm import ENGINE_BRIDGE, Vm, Vnic
+from tests.real.vnics import StartVm
 from vdsm_hookd.running import DUMMY_BRIDGE
 
 # Interface names are short (15 characters) and unique per session.
@@ -101,7 +102,17 @@ def ovs_bridge(ovs: OpenVSwitch, cleanup: ExitStack) -> OvsBridge:
 
 
 @pytest.fixture
-def make_network(libvirtd: Libvirtd, cleanup: ExitStack) -> MakeNetwork:
+def start_network(libvirtd: Libvirtd, cleanup: ExitStack) -> StartNetwork:
+    """start_network(name, xml): a network, defined and started."""
+
+    def start(name: str, xml: str) -> Network:
+        return cleanup.enter_context(Network(libvirtd, name, xml))
+
+    return start
+
+
+@pytest.fixture
+def make_network(start_network: StartNetwork) -> MakeNetwork:
     """make_network(name, bridge): a defined and started network on either kind of bridge."""
 
     def make(name: str, bridge: Bridge | OvsBridge) -> Network:
@@ -110,7 +121,7 @@ def make_network(libvirtd: Libvirtd, cleanup: ExitStack) -> MakeNetwork:
         _find(document, "name").text = name
         _find(document, "bridge").set("name", bridge.name)
         xml = str(etree.tostring(document, encoding="unicode"))
-        return cleanup.enter_context(Network(libvirtd, name, xml))
+        return start_network(name, xml)
 
     return make
 
@@ -182,6 +193,16 @@ def hooks(hooks_dir: Path) -> Path:
     link_hook(hooks_dir)
     events = ("before_vm_start", "before_device_create", "before_nic_hotplug", "before_update_device")
     return link_hook(hooks_dir, "macspoof", events)
+
+
+@pytest.fixture
+def start_vm(hooks: Path, make_guest: MakeGuest) -> StartVm:
+    """start_vm(*vnics, stock=False, **custom): a VM as vdsm runs it, with the hooks; see tests.real.vdsm.Vm."""
+
+    def start(*vnics: Vnic, stock: bool = False, **custom: str) -> Vm:
+        return Vm(hooks, make_guest, *vnics, stock=stock, **custom)
+
+    return start
 
 
 @pytest.fixture

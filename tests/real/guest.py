@@ -79,15 +79,21 @@ def attachable(interface_xml: str) -> str:
     return str(etree.tostring(interface, encoding="unicode"))
 
 
-def domain_with(interface: str) -> str:
-    """The sample domain with this interface in place of its own ones, as vdsm assembles it from its devices."""
+def domain_with(*interfaces: str) -> str:
+    """The sample domain with these interfaces in place of its own ones, as vdsm assembles it from its devices."""
     domain = etree.fromstring(sample("domain.xml").encode())
     devices = domain.find("devices")
     assert devices is not None
     for old in devices.findall("interface"):
         devices.remove(old)
-    devices.append(etree.fromstring(interface))
+    devices.extend(map(etree.fromstring, interfaces))
     return bootable(str(etree.tostring(domain, encoding="unicode")))
+
+
+def link_state(interface: etree._Element) -> str:
+    """`up` or `down`."""
+    link = interface.find("link")
+    return "up" if link is None else str(link.get("state"))
 
 
 class Connected(Protocol):
@@ -150,8 +156,7 @@ class Guest:
 
     def link_state(self, mac: str) -> str:
         """`up` or `down`, as set with `<link state=…>`."""
-        link = self._interface(mac).find("link")
-        return "up" if link is None else str(link.get("state"))
+        return link_state(self._interface(mac))
 
     def attach(self, interface_xml: str) -> None:
         """Hotplug, the call that vdsm makes after before_nic_hotplug."""

@@ -12,6 +12,7 @@ from tests.real.ovs import OvsBridge
 
 MakeNetwork = Callable[[str, Union[Bridge, OvsBridge]], Network]
 MakeGuest = Callable[[str], Guest]
+StartNetwork = Callable[[str, str], Network]
 
 
 class MakeHookd(Protocol):

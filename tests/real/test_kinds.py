@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from pathlib import Path
 from typing import Callable
 
 import libvirt
 import pytest
 
 from tests.real.kinds import KINDS, LINUX_BRIDGES, NOT_HERE, Kinds
-from tests.real.makers import MakeGuest, MakeHookd
+from tests.real.makers import MakeHookd
 from tests.real.vdsm import ENGINE_BRIDGE, Vm, Vnic
-from tests.real.vnics import CONFIGURATION, FILTER, URI, new_mac, numbered, place, table, vnic
+from tests.real.vnics import CONFIGURATION, FILTER, URI, StartVm, new_mac, numbered, place, table, vnic
 
 # What the Engine may write into a vNIC; each on each kind of network.
 CONTENTS: dict[str, dict[str, object]] = {
@@ -40,7 +39,7 @@ def tried(action: Callable[[], str], home: str) -> str:
 
 @pytest.mark.timeout(300)
 def test_every_content_starts_and_is_plugged_on_every_kind(
-    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest, capsys: pytest.CaptureFixture[str]
+    make_hookd: MakeHookd, kinds: Kinds, start_vm: StartVm, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What this kernel can't do on the Engine's own bridge either is not run, and the table says so."""
     make_hookd(URI, CONFIGURATION)
@@ -48,7 +47,7 @@ def test_every_content_starts_and_is_plugged_on_every_kind(
     remarks = []
 
     def started(*of: Vnic) -> dict[str, str]:
-        with Vm(hooks, make_guest, *of) as vm:
+        with start_vm(*of) as vm:
             return {each.mac: place(kinds, vm, each) for each in of}
 
     def start(of: Vnic) -> str:
@@ -73,7 +72,7 @@ def test_every_content_starts_and_is_plugged_on_every_kind(
             for kind, of in vnics.items()
         }
         # With a boot order at the start, or none could be plugged.
-        with Vm(hooks, make_guest, Vnic(new_mac(), content='<boot order="12"/>')) as host:
+        with start_vm(Vnic(new_mac(), content='<boot order="12"/>')) as host:
             unable.add(_words(tried(partial(plug, host, engines[1]), ENGINE_BRIDGE)))
             for number, kind in enumerate(KINDS, start=1):
                 of = vnic(kind, number, **content)
@@ -97,15 +96,15 @@ def _words(cell: str) -> str:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in LINUX_BRIDGES])
 def test_what_does_not_fit_is_refused_or_kept_as_configured(
-    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest, kind: str
+    make_hookd: MakeHookd, kinds: Kinds, start_vm: StartVm, kind: str
 ) -> None:
     hookd = make_hookd(URI, f"{CONFIGURATION}[extnet]\nincompatible = refuse\n")
     title = "Open vSwitch" if kind == "openvswitch" else "macvtap"
     for content in ({"filter": FILTER}, {"isolated": True}):
         with pytest.raises(AssertionError, match=f"unsupported-interface: network '{kind}' is {title}"):
-            Vm(hooks, make_guest, vnic(kind, **content))
+            start_vm(vnic(kind, **content))
     hookd.configuration.write_text(f"{CONFIGURATION}[extnet]\nincompatible = keep\n")
     hookd.ask("reload")
     for content in ({"filter": FILTER}, {"isolated": True}):
         with pytest.raises(libvirt.libvirtError, match="is not supported for network interfaces"):
-            Vm(hooks, make_guest, vnic(kind, **content))
+            start_vm(vnic(kind, **content))

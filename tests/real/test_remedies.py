@@ -17,7 +17,7 @@ from tests.real.guest import domain_with, sample
 from tests.real.hookd import hookctl
 from tests.real.host import Bridge
 from tests.real.libvirtd import URI, Libvirtd, Network
-from tests.real.makers import MakeGuest, MakeHookd, MakeNetwork
+from tests.real.makers import MakeGuest, MakeHookd, MakeNetwork, StartNetwork
 from tests.real.ovs import OvsBridge
 from tests.remedies import Shell, commands
 from tests.vdsm import HookRun, run_hooks
@@ -130,12 +130,12 @@ def test_a_colon_in_place_of_the_slash(ovs_network: Network, make_hookd: MakeHoo
 
 @pytest.mark.parametrize("name", NAMES[:3])
 def test_a_bridge_of_libvirts_own_that_is_gone(
-    libvirtd: Libvirtd, cleanup: ExitStack, make_hookd: MakeHookd, tmp_path: Path, name: str
+    start_network: StartNetwork, make_hookd: MakeHookd, tmp_path: Path, name: str
 ) -> None:
     root = etree.Element("network")
     etree.SubElement(root, "name").text = name
     etree.SubElement(root, "bridge", name="own-bridge")
-    cleanup.enter_context(Network(libvirtd, name, etree.tostring(root, encoding="unicode")))
+    start_network(name, etree.tostring(root, encoding="unicode"))
     configuration = make_hookd(URI, f"[libvirt]\nuri = {URI}\n").configuration
 
     def found() -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ import pytest
 
 from tests.real.hookd import hookctl_json, link_hook
 from tests.real.kinds import KINDS, LINUX_BRIDGES, Kinds
-from tests.real.libvirtd import Libvirtd, Network
-from tests.real.makers import MakeGuest, MakeHookd
+from tests.real.libvirtd import Libvirtd
+from tests.real.makers import MakeHookd, StartNetwork
 from tests.real.ovs import OvsBridge
 from tests.real.vdsm import ENGINE_BRIDGE, Update, Vm, Vnic
-from tests.real.vnics import CONFIGURATION, FILTER, URI, link_of, new_mac, place, table, vnic
+from tests.real.vnics import CONFIGURATION, FILTER, URI, StartVm, link_of, new_mac, place, table, vnic
 from tests.vdsm import run_hooks
 from vdsm_hookd.running import DUMMY_BRIDGE
 
@@ -32,8 +31,7 @@ def stays(kinds: Kinds, vm: Vm, of: Vnic, kind: str, done: Update, link: str) ->
 def test_link_toggles_move_no_vnic(
     make_hookd: MakeHookd,
     kinds: Kinds,
-    hooks: Path,
-    make_guest: MakeGuest,
+    start_vm: StartVm,
     capsys: pytest.CaptureFixture[str],
     stock: bool,
 ) -> None:
@@ -49,7 +47,7 @@ def test_link_toggles_move_no_vnic(
         fits["macvtap-passthrough"] = {"mtu": None}
     vnics = {kind: vnic(kind, **fits[kind]) for kind in KINDS}
     rows: dict[str, list[str]] = {kind: [] for kind in KINDS}
-    with Vm(hooks, make_guest, *vnics.values(), stock=stock) as vm:
+    with start_vm(*vnics.values(), stock=stock) as vm:
         for restarted in (False, True):
             if restarted:
                 vm.restart_vdsm()
@@ -77,24 +75,22 @@ WANTS = {
 def test_a_changed_profile_moves_a_vnic_only_where_both_want_it_and_libvirt_can(
     make_hookd: MakeHookd,
     kinds: Kinds,
-    hooks: Path,
-    make_guest: MakeGuest,
-    libvirtd: Libvirtd,
-    cleanup: ExitStack,
+    start_vm: StartVm,
+    start_network: StartNetwork,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Each kind to each other, and to what can't be had. Every second update has another MTU, filter and link, too."""
     hookd = make_hookd(URI, f"{CONFIGURATION}[extnet]\ndeny = forbidden\n")
     for name in ("asleep", "forbidden"):
         xml = f'<network><name>{name}</name><forward mode="bridge"/><bridge name="kind-bridge"/></network>'
-        network = cleanup.enter_context(Network(libvirtd, name, xml))
+        network = start_network(name, xml)
         if name == "asleep":
             network.destroy()
     hookd.wait_states({"asleep": False, "forbidden": True})
     vnics = {kind: vnic(kind) for kind in KINDS}
     targets = {**{Kinds.value(kind): kind for kind in KINDS}, **dict.fromkeys(WANTS, "")}
     rows: dict[str, list[str]] = {kind: [] for kind in KINDS}
-    with Vm(hooks, make_guest, *vnics.values()) as vm:
+    with start_vm(*vnics.values()) as vm:
         for number, (value, target) in enumerate(targets.items()):
             for kind, of in vnics.items():
                 link = ("down", "up")[number % 2]
@@ -122,11 +118,11 @@ def test_a_changed_profile_moves_a_vnic_only_where_both_want_it_and_libvirt_can(
 
 
 def test_what_the_profile_wants_but_the_running_vnic_has_not_is_a_drift(
-    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest
+    make_hookd: MakeHookd, kinds: Kinds, start_vm: StartVm
 ) -> None:
     make_hookd(URI, CONFIGURATION)
     of = vnic("nat")
-    with Vm(hooks, make_guest, of) as vm:
+    with start_vm(of) as vm:
         assert hookctl_json("audit")["drifts"] == []
         assert vm.update(of, {"extnet": "openvswitch/lab-43"}) == Update()
         (drift,) = hookctl_json("audit")["drifts"]
@@ -134,12 +130,12 @@ def test_what_the_profile_wants_but_the_running_vnic_has_not_is_a_drift(
 
 
 def test_a_changed_portgroup_changes_the_vlan(
-    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest, ovs_bridge: OvsBridge
+    make_hookd: MakeHookd, kinds: Kinds, start_vm: StartVm, ovs_bridge: OvsBridge
 ) -> None:
     """libvirt 9.0 alone takes the old tag off and sets none; from 10.6 on it refuses, and the vNIC stays."""
     make_hookd(URI, CONFIGURATION)
     of = vnic("openvswitch")
-    with Vm(hooks, make_guest, of) as vm:
+    with start_vm(of) as vm:
         for value, tag in (("openvswitch/lab-43", 43), ("openvswitch", None), ("openvswitch/lab-42", 42)):
             assert vm.update(of, {"extnet": value}) == Update()
             assert place(kinds, vm, of) == f"{ovs_bridge.name} tag {tag}"
@@ -149,14 +145,14 @@ def test_a_changed_portgroup_changes_the_vlan(
 
 
 def test_a_portgroup_that_was_changed_or_taken_away_leaves_running_vnics_their_vlan(
-    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest, libvirtd: Libvirtd
+    make_hookd: MakeHookd, kinds: Kinds, start_vm: StartVm, libvirtd: Libvirtd
 ) -> None:
     make_hookd(URI, CONFIGURATION)
     of = vnic("openvswitch")
     network = libvirtd.conn.networkLookupByName("openvswitch")
     flags = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
     section = libvirt.VIR_NETWORK_SECTION_PORTGROUP
-    with Vm(hooks, make_guest, of) as vm:
+    with start_vm(of) as vm:
         group = '<portgroup name="lab-42"><vlan><tag id="99"/></vlan></portgroup>'
         network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, -1, group, flags)
         assert vm.update(of, link="down") == Update()
@@ -168,7 +164,7 @@ def test_a_portgroup_that_was_changed_or_taken_away_leaves_running_vnics_their_v
 
 @pytest.mark.parametrize("undefined", [False, True], ids=["destroyed", "undefined"])
 def test_a_network_that_is_gone_under_a_running_vnic_is_no_way_to_the_engines_bridge(
-    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest, undefined: bool
+    make_hookd: MakeHookd, kinds: Kinds, start_vm: StartVm, undefined: bool
 ) -> None:
     """On a bridge of its own the vNIC stays there. With a NAT network libvirt deletes the bridge: it is on none then.
 
@@ -176,7 +172,7 @@ def test_a_network_that_is_gone_under_a_running_vnic_is_no_way_to_the_engines_br
     """
     make_hookd(URI, CONFIGURATION)
     vnics = {kind: vnic(kind) for kind in ("bridge", "nat", "isolated", "openvswitch", "macvtap-bridge")}
-    with Vm(hooks, make_guest, *vnics.values()) as vm:
+    with start_vm(*vnics.values()) as vm:
         for kind in vnics:
             kinds.networks[kind].destroy()
             if undefined:
@@ -196,12 +192,12 @@ def test_a_network_that_is_gone_under_a_running_vnic_is_no_way_to_the_engines_br
 
 @pytest.mark.parametrize("kind", ["nat", "bridge"])
 def test_a_filter_that_libvirt_can_not_build_moves_nothing(
-    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest, kind: str
+    make_hookd: MakeHookd, kinds: Kinds, start_vm: StartVm, kind: str
 ) -> None:
     """It plugs the vNIC in first. The Engine's XML would fail in the same way, but on the Engine's bridge."""
     make_hookd(URI, CONFIGURATION)
     of = vnic(kind)
-    with Vm(hooks, make_guest, of) as vm:
+    with start_vm(of) as vm:
         for name in ("no-such-filter", FILTER, "no-such-filter", ""):
             for link in ("down", "up"):
                 assert stays(kinds, vm, of, kind, vm.update(of, link=link, filter=name), link) == "ok"
@@ -214,22 +210,20 @@ def test_a_filter_that_libvirt_can_not_build_moves_nothing(
 def test_a_network_that_became_one_of_another_kind_moves_nothing(
     make_hookd: MakeHookd,
     kinds: Kinds,
-    hooks: Path,
-    make_guest: MakeGuest,
-    libvirtd: Libvirtd,
-    cleanup: ExitStack,
+    start_vm: StartVm,
+    start_network: StartNetwork,
     became: str,
 ) -> None:
     """Under its own name, while the VM runs: libvirt would refuse the vNIC by it."""
     hookd = make_hookd(URI, CONFIGURATION)
     of = vnic("bridge")
-    with Vm(hooks, make_guest, of) as vm:
+    with start_vm(of) as vm:
         kinds.networks["bridge"].destroy()
         kinds.networks["bridge"].undefine()
         uuid = re.compile("<uuid>.*</uuid>")
         xml = uuid.sub("", kinds.networks[became].xml).replace(f"<name>{became}<", "<name>bridge<")
         kinds.networks[became].destroy()
-        cleanup.enter_context(Network(libvirtd, "bridge", xml))
+        start_network("bridge", xml)
         hookd.wait_states({"bridge": True})
         for link in ("down", "up"):
             assert stays(kinds, vm, of, "bridge", vm.update(of, link=link), link) == "ok"
@@ -238,31 +232,29 @@ def test_a_network_that_became_one_of_another_kind_moves_nothing(
 def test_a_network_that_is_no_linux_bridge_after_all_gets_no_running_vnic(
     make_hookd: MakeHookd,
     kinds: Kinds,
-    hooks: Path,
-    make_guest: MakeGuest,
-    libvirtd: Libvirtd,
-    cleanup: ExitStack,
+    start_vm: StartVm,
+    start_network: StartNetwork,
     ovs_bridge: OvsBridge,
 ) -> None:
     """An Open vSwitch bridge whose network lacks <virtualport>."""
     make_hookd(URI, CONFIGURATION)
     xml = f'<network><name>slip</name><forward mode="bridge"/><bridge name="{ovs_bridge.name}"/></network>'
-    cleanup.enter_context(Network(libvirtd, "slip", xml))
+    start_network("slip", xml)
     of = vnic("nat")
-    with Vm(hooks, make_guest, of) as vm:
+    with start_vm(of) as vm:
         done = vm.update(of, {"extnet": "slip"}, link="down")
         assert stays(kinds, vm, of, "nat", done, "down") == "ok"
 
 
 def test_a_network_that_stopped_while_libvirtd_was_away_moves_nothing(
-    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest, libvirtd: Libvirtd
+    make_hookd: MakeHookd, kinds: Kinds, start_vm: StartVm, libvirtd: Libvirtd
 ) -> None:
     """What is known of it is old then, and the daemon has not connected again."""
     for kind in ("nat", "route", "open"):  # without dnsmasq this libvirtd does not survive its restart with them
         kinds.networks[kind].destroy()
     make_hookd(URI, CONFIGURATION).wait_states({"bridge": True})
     of = vnic("bridge")
-    with Vm(hooks, make_guest, of) as vm:
+    with start_vm(of) as vm:
         libvirtd.stop()
         Path("/run/libvirt/network/bridge.xml").unlink()
         libvirtd.start()
@@ -270,15 +262,13 @@ def test_a_network_that_stopped_while_libvirtd_was_away_moves_nothing(
             assert stays(kinds, vm, of, "bridge", vm.update(of, link=link), link) == "ok"
 
 
-def test_a_mapped_vnic_and_one_without_a_filter_stay(
-    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest
-) -> None:
+def test_a_mapped_vnic_and_one_without_a_filter_stay(make_hookd: MakeHookd, kinds: Kinds, start_vm: StartVm) -> None:
     """By [map], without any property; and macspoof, which answers the same update after extnet."""
     make_hookd(URI, f"{CONFIGURATION}[map]\n{ENGINE_BRIDGE} = nat\n")
     mapped = Vnic(new_mac(), filter=FILTER)
     free = vnic("bridge", filter=FILTER)
     free.custom = {**free.custom, "ifacemacspoof": "true"}
-    with Vm(hooks, make_guest, mapped, free) as vm:
+    with start_vm(mapped, free) as vm:
         for link in ("down", "up"):
             assert stays(kinds, vm, mapped, "nat", vm.update(mapped, link=link), link) == "ok"
             assert stays(kinds, vm, free, "bridge", vm.update(free, link=link), link) == "ok"
@@ -286,26 +276,26 @@ def test_a_mapped_vnic_and_one_without_a_filter_stay(
 
 
 def test_vnics_that_macbind_and_allocate_net_have_placed_stay(
-    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest
+    make_hookd: MakeHookd, kinds: Kinds, start_vm: StartVm, hooks: Path
 ) -> None:
     make_hookd(URI, f"{CONFIGURATION}[hooks]\nenabled = extnet macspoof macbind allocate_net\n")
     link_hook(hooks, "macbind", ("before_vm_start", "before_update_device"))
     link_hook(hooks, "allocate_net", ("before_device_create", "before_update_device"))
     bound, allocated = Vnic(new_mac()), Vnic(new_mac(), {"equivnets": "kind-bridge"})
-    with Vm(hooks, make_guest, bound, allocated, macbind=f"{{'{bound.mac}': 'kind-isolated'}}") as vm:
+    with start_vm(bound, allocated, macbind=f"{{'{bound.mac}': 'kind-isolated'}}") as vm:
         for of, kind in ((bound, "isolated"), (allocated, "bridge")):
             for link in ("down", "up"):
                 assert stays(kinds, vm, of, kind, vm.update(of, link=link), link) == "ok"
 
 
 def test_the_two_of_a_pair_with_one_mac_address_are_told_apart(
-    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest
+    make_hookd: MakeHookd, kinds: Kinds, start_vm: StartVm
 ) -> None:
     make_hookd(URI, CONFIGURATION)
     standby = vnic("nat", teaming='<teaming type="persistent"/>')
     other = vnic("bridge")
     other.mac = standby.mac
-    with Vm(hooks, make_guest, standby, other) as vm:
+    with start_vm(standby, other) as vm:
         for of, kind in ((standby, "nat"), (other, "bridge")):
             for link in ("down", "up"):
                 assert stays(kinds, vm, of, kind, vm.update(of, link=link, filter=FILTER), link) == "ok"
@@ -313,12 +303,12 @@ def test_the_two_of_a_pair_with_one_mac_address_are_told_apart(
 
 
 def test_a_libvirt_that_does_not_answer_costs_the_deadline_and_a_note(
-    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest, libvirtd: Libvirtd
+    make_hookd: MakeHookd, kinds: Kinds, start_vm: StartVm, hooks: Path, libvirtd: Libvirtd
 ) -> None:
     """The best answer without a look, which libvirt gets when it answers again."""
     hookd = make_hookd(URI, f"{CONFIGURATION}look_timeout = 1s\n")
     of = vnic("nat")
-    with Vm(hooks, make_guest, of) as vm:
+    with start_vm(of) as vm:
         libvirtd.sigstop()
         made = run_hooks(hooks, "before_update_device", of.xml(), of.custom, vm_id=vm.vm_id)
         libvirtd.sigcont()
@@ -332,13 +322,13 @@ def test_a_libvirt_that_does_not_answer_costs_the_deadline_and_a_note(
 
 
 def test_explain_looks_at_the_running_vnic_as_an_update_would(
-    make_hookd: MakeHookd, kinds: Kinds, hooks: Path, make_guest: MakeGuest, tmp_path: Path
+    make_hookd: MakeHookd, kinds: Kinds, start_vm: StartVm, tmp_path: Path
 ) -> None:
     make_hookd(URI, CONFIGURATION)
     of = vnic("nat")
     file = tmp_path / "vnic.xml"
     file.write_text(of.xml())
-    with Vm(hooks, make_guest, of) as vm:
+    with start_vm(of) as vm:
         properties = ["--prop", f"vmId={vm.vm_id}", "--prop", "extnet=openvswitch"]
         explained = hookctl_json(
             "explain", "--event", "before_update_device", "--hook", "extnet", *properties, str(file)

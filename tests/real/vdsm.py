@@ -16,7 +16,7 @@ from xml.sax.saxutils import quoteattr
 import libvirt
 from lxml import etree
 
-from tests.real.guest import Guest, bootable, sample
+from tests.real.guest import Guest, domain_with
 from tests.real.makers import MakeGuest
 from tests.vdsm import run_hooks
 
@@ -58,10 +58,9 @@ class Vnic:
 
     def metadata(self) -> str:
         alias = f' alias="{self.alias}"' if self.teaming else ""
-        custom = "".join(f"<o:{name}>{value}</o:{name}>" for name, value in self.custom.items())
         return (
             f'<o:device mac_address="{self.mac}"{alias}><o:network>{self.network}</o:network>'
-            f"<o:custom>{custom}</o:custom></o:device>"
+            f"{_custom(self.custom)}</o:device>"
         )
 
 
@@ -90,7 +89,7 @@ class Vm:
         self._user = user
         self._custom = custom
         self.vnics = list(vnics)
-        domain = etree.fromstring(bootable(_without_vnics()).encode())
+        domain = etree.fromstring(domain_with().encode())
         self.vm_id = domain.findtext("uuid", "")
         devices = domain.find("devices")
         assert devices is not None
@@ -156,15 +155,18 @@ class Vm:
         return done.xml
 
     def _metadata(self) -> str:
-        custom = "".join(f"<o:{name}>{value}</o:{name}>" for name, value in self._custom.items())
         devices = "".join(vnic.metadata() for vnic in self.vnics)
-        return f'<o:vm xmlns:o="{_OVIRT}"><o:custom>{custom}</o:custom>{devices}</o:vm>'
+        return f'<o:vm xmlns:o="{_OVIRT}">{_custom(self._custom)}{devices}</o:vm>'
 
     def _write_metadata(self) -> None:
         # libvirt puts every element into the namespace itself.
         self.guest.set_metadata(
             self._metadata().replace(f' xmlns:o="{_OVIRT}"', "").replace("<o:", "<").replace("</o:", "</"), _OVIRT
         )
+
+
+def _custom(properties: Mapping[str, str]) -> str:
+    return f"<o:custom>{''.join(f'<o:{name}>{value}</o:{name}>' for name, value in properties.items())}</o:custom>"
 
 
 def _stock(vnic: Vnic) -> str:
@@ -179,15 +181,6 @@ def _stock(vnic: Vnic) -> str:
     if portgroup:  # as an administrator has it where the stock script could not name one: by hand
         source.set("portgroup", portgroup)
     return str(etree.tostring(interface, encoding="unicode"))
-
-
-def _without_vnics() -> str:
-    domain = etree.fromstring(sample("domain.xml").encode())
-    devices = domain.find("devices")
-    assert devices is not None
-    for interface in devices.findall("interface"):
-        devices.remove(interface)
-    return str(etree.tostring(domain, encoding="unicode"))
 
 
 def _set_metadata(domain: etree._Element, text: str) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from lxml import etree
 
+from tests.real.guest import link_state
 from tests.real.kinds import Kinds
 from tests.real.vdsm import Vm, Vnic
 
@@ -15,6 +16,12 @@ URI = "network:///system"
 CONFIGURATION = "[libvirt]\nask_timeout = 5s\n"
 FILTER = "vdsm-no-mac-spoofing"
 _macs = (f"56:6f:1a:2b:{number >> 8:02x}:{number & 255:02x}" for number in itertools.count(256))
+
+
+class StartVm(Protocol):
+    """The fixture's type."""
+
+    def __call__(self, *vnics: Vnic, stock: bool = False, **custom: str) -> Vm: ...
 
 
 def new_mac() -> str:
@@ -38,8 +45,7 @@ def place(kinds: Kinds, vm: Vm, of: Vnic) -> str:
 
 
 def link_of(vm: Vm, of: Vnic) -> str:
-    link = etree.fromstring(vm.live(of)).find("link")
-    return "up" if link is None else str(link.get("state"))
+    return link_state(etree.fromstring(vm.live(of)))
 
 
 def table(title: str, columns: Iterable[str], rows: Mapping[str, Iterable[str]]) -> str:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import pathlib
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,6 +74,16 @@ class Host:
             timeout=GENEROUS,
             preexec_fn=preexec,
         )
+
+    @contextmanager
+    def started(self, *options: str, preexec: Callable[[], object] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+        """The hook while it waits; it ends with the block, at the latest."""
+        process = subprocess.Popen(self.command(*options), env=self.environment(), preexec_fn=preexec)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
     def litter(self) -> list[str]:
         return [path.name for path in self.document.parent.iterdir() if path != self.document]

@@ -98,13 +98,9 @@ def test_a_daemon_that_restarts(host: Host, serve: Serve) -> None:
 
 
 def test_a_daemon_that_comes_late(host: Host, serve: Serve) -> None:
-    process = subprocess.Popen(host.command("--timeout=30"), env=host.environment())
-    try:
+    with host.started("--timeout=30") as process:
         serve(rewrite(NEW))
         assert process.wait(GENEROUS) == 0
-    finally:
-        process.kill()
-        process.wait()
     assert host.document.read_bytes() == NEW
 
 
@@ -116,16 +112,12 @@ def test_a_socket_that_is_not_ours_yet(host: Host, serve: Serve) -> None:
     os.chown(host.document.parent, NOBODY, NOBODY)
     host.socket.chmod(0o600)
     assert "Permission denied" in refused(host.run("--timeout=0.2", preexec=become_nobody), "daemon-unreachable")
-    process = subprocess.Popen(host.command("--timeout=30"), env=host.environment(), preexec_fn=become_nobody)
-    try:
+    with host.started("--timeout=30", preexec=become_nobody) as process:
         ends = time.monotonic() + GENEROUS
         while b"bad-document" not in host.run("--timeout=0.1", preexec=become_nobody).stderr:  # until it has the lock
             assert time.monotonic() < ends
         host.socket.chmod(0o666)
         assert process.wait(GENEROUS) == 0
-    finally:
-        process.kill()
-        process.wait()
     assert host.document.read_bytes() == NEW
 
 
@@ -133,8 +125,7 @@ def test_an_update_of_a_running_vnic_waits_longer_than_all_else(host: Host, serv
     """5 s, and 30 s where vdsm answers a refusal by plugging the vNIC into the Engine's bridge."""
     other = host.place / "other.xml"
     other.write_bytes(OLD)
-    update = subprocess.Popen(host.command("--event=before_update_device"), env=host.environment())
-    try:
+    with host.started("--event=before_update_device") as update:
         started = time.monotonic()
         line = refused(host.run(environment=host.environment(_hook_domxml=str(other))), "daemon-unreachable")
         assert 4.5 < time.monotonic() - started < 8
@@ -142,9 +133,6 @@ def test_an_update_of_a_running_vnic_waits_longer_than_all_else(host: Host, serv
         assert update.poll() is None
         serve(rewrite(NEW))
         assert update.wait(GENEROUS) == 0
-    finally:
-        update.kill()
-        update.wait()
     assert host.document.read_bytes() == NEW
 
 
